@@ -1,0 +1,58 @@
+# The one door to every command. `make help` lists them; each line with two # says what its target does.
+# PG=18 chooses a PostgreSQL major version (default: the newest that Debian's packages installed).
+
+PG ?=
+export PG
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-core test-pg regress cluster install fmt fmt-check lint clippy shellcheck deny pgspot clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+demo: ## see it work: install what is missing, back up a sample database, check it, restore it, compare
+	@scripts/demo
+
+test: ## install what is missing and run all tests on the packaged PostgreSQL
+	@scripts/install test
+	@scripts/test
+
+test-core: ## the tests that need no PostgreSQL, in seconds
+	cargo test --package walwarden-core --package walwarden-store
+
+test-pg: ## all tests on one version: make test-pg PG=18 (17 and 18: scripts/postgresql-from-source)
+	@scripts/test "$(PG)"
+
+regress: ## the tests of the SQL surface in pg_regress/
+	@scripts/install-extension "$(PG)" dev
+	@scripts/regress "$(PG)"
+
+cluster: ## psql on a throw-away cluster with walwarden
+	@scripts/cluster "$(PG)"
+
+install: ## build for use and install into a PostgreSQL: make install PG=15
+	@scripts/install demo
+	@scripts/install-extension "$(PG)" release
+
+fmt: ## format the Rust sources
+	cargo fmt --all
+
+lint: fmt-check shellcheck clippy ## everything that looks at the sources without running them, but for deny
+
+fmt-check:
+	cargo fmt --all --check
+
+clippy:
+	@scripts/clippy
+
+shellcheck:
+	shellcheck --external-sources .ci/run $$(grep --files-with-matches --recursive -e '^#!/usr/bin/env bash' -e '^# shellcheck shell=bash' scripts)
+
+deny: ## licences, duplicate and forbidden crates, where they come from, known vulnerabilities
+	@scripts/deny
+
+pgspot: ## unsafe search paths and the like in the extension's SQL
+	@scripts/pgspot "$(PG)"
+
+clean: ## remove what was built here (the cache of tools and PostgreSQL stays)
+	cargo clean

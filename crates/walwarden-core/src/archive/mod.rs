@@ -1,0 +1,39 @@
+//! pg_dump's custom archive format, read and written.
+//!
+//! An archive is a header, a table of contents (TOC) and one data block per entry that has data, in TOC
+//! order. The TOC is always pg_dump's own: it is read here, edited in a few places and written back. The data
+//! is ours: each table's rows come as independently compressed *pieces*, which the [`Assembler`] joins to the
+//! one compressed stream a stock pg_restore expects.
+//!
+//! Source of the format: src/bin/pg_dump/pg_backup_archiver.c and pg_backup_custom.c. Nothing here knows
+//! where the bytes come from or go to.
+
+mod adler32;
+mod assembler;
+mod compression;
+mod edit;
+mod header;
+mod piece;
+mod plaintext;
+mod plan;
+mod primitive;
+mod reader;
+mod source;
+pub mod statement;
+mod stream;
+mod toc;
+pub(crate) mod wire;
+
+pub use adler32::adler32_combine;
+pub use assembler::{Assembler, BlockIndex, PieceIndex};
+pub use compression::{Algorithm, Compression};
+pub use edit::{LeftOut, leave_out_extension, wait_for_descendants};
+pub use header::{ArchiveHeader, FormatVersion, LocalTime};
+pub use piece::{CHUNK_LENGTH, PieceEncoder, PieceSummary};
+pub use plaintext::BlockPlaintext;
+pub use plan::{PiecePlan, PlannedPiece};
+pub use reader::{ArchiveReader, BlockStart, MAX_CHUNK_LENGTH};
+pub use toc::{DataOffset, OffsetState, Section, Toc, TocEntry, desc};
+
+#[cfg(test)]
+mod tests;

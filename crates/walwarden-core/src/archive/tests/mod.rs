@@ -1,0 +1,7 @@
+//! Tests of the archive as a whole.
+
+mod damage;
+mod order;
+mod pieces;
+mod round_trip;
+pub(crate) mod samples;

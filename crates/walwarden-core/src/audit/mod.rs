@@ -1,0 +1,21 @@
+//! The audit chain: every entry carries the hash of the one before, and a Merkle tree over the same hashes
+//! (RFC 6962) is what gets signed and put outside the database.
+//!
+//! `hash = SHA-256(0x00 || body)` is at once the link of the chain and the leaf of the tree, so there is one
+//! structure to check and nothing between its parts.
+
+pub mod chain;
+pub mod entry;
+pub mod event;
+pub mod merkle;
+pub mod problem;
+
+pub use crate::manifest::AuditHead as Head;
+pub use chain::{Anchor, ChainReport, ChainVerifier, Columns, Row};
+pub use entry::{Entry, SealedEntry, leaf_hash};
+pub use event::Event;
+pub use merkle::MerkleTree;
+pub use problem::{Problem, ProblemKind};
+
+#[cfg(test)]
+mod chain_tests;

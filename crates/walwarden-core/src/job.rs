@@ -1,0 +1,231 @@
+//! What a job is and which states it may pass through.
+//!
+//! The database enforces the same transitions with a trigger; [`JobState::can_become`] is the definition both
+//! follow.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::error::{Error, Result};
+
+/// Where a job stands. The name is stable: it stands in `jobs.state` and in the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobState {
+    /// Waiting to be taken up.
+    Queued,
+    /// A leader is being started for it.
+    Claimed,
+    /// Its work is under way.
+    Running,
+    /// The work is done; the proof of it (manifest, read-back) is being made.
+    Finalizing,
+    /// Done and proven.
+    Completed,
+    /// Ended by an error.
+    Failed,
+    /// Ended by a user.
+    Canceled,
+    /// Done and proven on some of the schedule's storages, not on all.
+    Partial,
+}
+
+impl JobState {
+    /// Every state, in the order a job may meet them.
+    pub const ALL: [JobState; 8] = [
+        Self::Queued,
+        Self::Claimed,
+        Self::Running,
+        Self::Finalizing,
+        Self::Completed,
+        Self::Failed,
+        Self::Canceled,
+        Self::Partial,
+    ];
+
+    /// The stable name, as in `jobs.state`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Claimed => "claimed",
+            Self::Running => "running",
+            Self::Finalizing => "finalizing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Partial => "partial",
+        }
+    }
+
+    /// Whether a job in this state may go to `next` in one step. No state may become itself.
+    pub const fn can_become(self, next: Self) -> bool {
+        match self {
+            Self::Queued => matches!(next, Self::Claimed | Self::Canceled | Self::Failed),
+            Self::Claimed => matches!(next, Self::Running | Self::Failed | Self::Canceled),
+            Self::Running => matches!(next, Self::Finalizing | Self::Failed | Self::Canceled),
+            Self::Finalizing => {
+                matches!(next, Self::Completed | Self::Partial | Self::Failed | Self::Canceled)
+            }
+            Self::Completed | Self::Failed | Self::Canceled | Self::Partial => false,
+        }
+    }
+
+    /// Whether nothing comes after this state.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Canceled | Self::Partial)
+    }
+}
+
+/// What a job does. The name is stable: it stands in `jobs.kind` and begins the names of audit events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Make a backup.
+    Backup,
+    /// Check a backup against its manifest.
+    Verify,
+    /// Bring a backup back into a database.
+    Restore,
+    /// Restore into a throw-away database, to prove that it can be done.
+    RestoreTest,
+}
+
+impl JobKind {
+    /// Every kind.
+    pub const ALL: [JobKind; 4] = [Self::Backup, Self::Verify, Self::Restore, Self::RestoreTest];
+
+    /// The stable name, as in `jobs.kind`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Verify => "verify",
+            Self::Restore => "restore",
+            Self::RestoreTest => "restore_test",
+        }
+    }
+}
+
+/// What made a job exist. The name is stable: it stands in `jobs.trigger` and in the manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// A user asked for it.
+    Manual,
+    /// A schedule was due.
+    Schedule,
+}
+
+impl Trigger {
+    /// Every trigger.
+    pub const ALL: [Trigger; 2] = [Self::Manual, Self::Schedule];
+
+    /// The stable name, as in `jobs.trigger`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
+/// `Display`, `FromStr` and JSON by the stable name, the same for every enum here.
+macro_rules! named {
+    ($type:ty, $what:literal) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = Error;
+
+            /// The value with exactly this name; anything else is `InvalidInput`.
+            fn from_str(name: &str) -> Result<Self> {
+                Self::ALL.into_iter().find(|value| value.name() == name).ok_or_else(|| {
+                    let known = Self::ALL.map(Self::name).join(", ");
+                    Error::invalid(format!("unknown {} \"{name}\"", $what))
+                        .hint(format!("Known are: {known}."))
+                })
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+named!(JobState, "job state");
+named!(JobKind, "job kind");
+named!(Trigger, "job trigger");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorClass;
+    use JobState::*;
+
+    /// Written out apart from the code under test: every pair that is not here is refused.
+    const ALLOWED: [(JobState, JobState); 13] = [
+        (Queued, Claimed),
+        (Queued, Canceled),
+        (Queued, Failed),
+        (Claimed, Running),
+        (Claimed, Failed),
+        (Claimed, Canceled),
+        (Running, Finalizing),
+        (Running, Failed),
+        (Running, Canceled),
+        (Finalizing, Completed),
+        (Finalizing, Partial),
+        (Finalizing, Failed),
+        (Finalizing, Canceled),
+    ];
+
+    #[test]
+    fn exactly_the_listed_transitions_are_allowed() {
+        for from in JobState::ALL {
+            for to in JobState::ALL {
+                assert_eq!(from.can_become(to), ALLOWED.contains(&(from, to)), "{from} -> {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn final_states_are_those_without_a_successor() {
+        for state in JobState::ALL {
+            let has_successor = JobState::ALL.into_iter().any(|next| state.can_become(next));
+            assert_eq!(state.is_final(), !has_successor, "{state}");
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        for state in JobState::ALL {
+            assert_eq!(state.name().parse::<JobState>().unwrap(), state);
+        }
+        for kind in JobKind::ALL {
+            assert_eq!(kind.name().parse::<JobKind>().unwrap(), kind);
+        }
+        for trigger in Trigger::ALL {
+            assert_eq!(trigger.name().parse::<Trigger>().unwrap(), trigger);
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_known_ones() {
+        for name in ["", "Queued", "queued ", "done"] {
+            let error = name.parse::<JobState>().unwrap_err();
+            assert_eq!(error.class, ErrorClass::InvalidInput);
+            assert!(error.hint.unwrap().contains("finalizing"));
+        }
+    }
+}

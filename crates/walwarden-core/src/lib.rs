@@ -1,0 +1,14 @@
+//! What a backup is, apart from where it runs: the archive format, the manifest, the audit chain, schedules,
+//! job states and errors. No PostgreSQL, no I/O, no clock: times and randomness come in as arguments.
+#![forbid(unsafe_code)]
+
+pub mod archive;
+pub mod audit;
+pub mod error;
+pub mod job;
+pub mod key;
+pub mod manifest;
+pub mod message;
+pub mod schedule;
+
+pub use error::{Error, ErrorClass, Result};

@@ -1,0 +1,332 @@
+//! What leader and copiers tell each other, as byte messages over a queue that keeps their bounds.
+//!
+//! A message is a tag byte and its fields, little-endian, texts behind their length. Both ends are normally
+//! the same library, but not if it was replaced while the job ran: the first message of either side carries
+//! the version of this encoding.
+
+use crate::archive::wire::{WireReader, put_bytes, put_optional_text};
+use crate::archive::{Compression, PiecePlan, PieceSummary};
+use crate::error::{Error, ErrorClass, Result};
+
+/// Version of the messages' encoding.
+const VERSION: u8 = 1;
+
+const TAG_SNAPSHOT_READY: u8 = b'S';
+const TAG_PIECE_BYTES: u8 = b'B';
+const TAG_PIECE_END: u8 = b'E';
+const TAG_FINISHED: u8 = b'F';
+const TAG_FAILED: u8 = b'X';
+const TAG_PLAN: u8 = b'P';
+
+/// Bytes in front of the payload of [`CopierMessage::PieceBytes`].
+pub const PIECE_BYTES_HEADER_LEN: usize = 5;
+
+/// The header of a [`CopierMessage::PieceBytes`], to begin a buffer with: the encoder writes behind it, and nothing is
+/// copied to send it.
+pub const fn piece_bytes_header(piece: u32) -> [u8; PIECE_BYTES_HEADER_LEN] {
+    let [a, b, c, d] = piece.to_le_bytes();
+    [TAG_PIECE_BYTES, a, b, c, d]
+}
+
+/// From a copier to the leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopierMessage<'a> {
+    /// A snapshot was taken and exported; it lives as long as the copier's transaction.
+    SnapshotReady {
+        /// Its name, for SET TRANSACTION SNAPSHOT and `pg_dump --snapshot`.
+        snapshot: String,
+        /// The write-ahead log's insert position when it was taken.
+        lsn: u64,
+        /// When it was taken: microseconds since 1970-01-01 00:00 UTC.
+        taken_at_micros: i64,
+    },
+    /// Framed chunks of a piece, in order.
+    PieceBytes {
+        /// The piece's place in the plan, from 0.
+        piece: u32,
+        /// The bytes, as they go into the archive.
+        bytes: &'a [u8],
+    },
+    /// A piece is complete.
+    PieceEnd {
+        /// The piece's place in the plan, from 0.
+        piece: u32,
+        /// What it turned out to be.
+        summary: PieceSummary,
+    },
+    /// The copier has no pieces left.
+    Finished,
+    /// The copier gave up; nothing follows.
+    Failed {
+        /// Why.
+        error: Error,
+    },
+}
+
+impl<'a> CopierMessage<'a> {
+    /// The message as bytes. [`Self::PieceBytes`] is copied here: on the hot path use
+    /// [`write_piece_bytes_header`].
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        match self {
+            Self::SnapshotReady { snapshot, lsn, taken_at_micros } => {
+                out.extend_from_slice(&[TAG_SNAPSHOT_READY, VERSION]);
+                out.extend_from_slice(&lsn.to_le_bytes());
+                out.extend_from_slice(&taken_at_micros.to_le_bytes());
+                put_bytes(&mut out, snapshot.as_bytes())?;
+            }
+            Self::PieceBytes { piece, bytes } => {
+                out.extend_from_slice(&piece_bytes_header(*piece));
+                out.extend_from_slice(bytes);
+            }
+            Self::PieceEnd { piece, summary } => {
+                let PieceSummary { raw_length, rows, adler32, length, sha256 } = summary;
+                out.push(TAG_PIECE_END);
+                out.extend_from_slice(&piece.to_le_bytes());
+                out.extend_from_slice(&raw_length.to_le_bytes());
+                out.extend_from_slice(&rows.to_le_bytes());
+                out.extend_from_slice(&adler32.to_le_bytes());
+                out.extend_from_slice(&length.to_le_bytes());
+                out.extend_from_slice(sha256);
+            }
+            Self::Finished => out.push(TAG_FINISHED),
+            Self::Failed { error } => {
+                out.push(TAG_FAILED);
+                put_bytes(&mut out, error.class.name().as_bytes())?;
+                put_bytes(&mut out, error.message.as_bytes())?;
+                put_optional_text(&mut out, error.detail.as_deref())?;
+                put_optional_text(&mut out, error.hint.as_deref())?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self> {
+        let mut reader = WireReader::new(bytes, "a copier's message");
+        let message = match reader.u8()? {
+            TAG_SNAPSHOT_READY => {
+                check_version(&mut reader)?;
+                let (lsn, taken_at_micros) = (reader.u64()?, reader.i64()?);
+                Self::SnapshotReady { snapshot: reader.text()?, lsn, taken_at_micros }
+            }
+            TAG_PIECE_BYTES => Self::PieceBytes { piece: reader.u32()?, bytes: reader.remainder() },
+            TAG_PIECE_END => Self::PieceEnd {
+                piece: reader.u32()?,
+                summary: PieceSummary {
+                    raw_length: reader.u64()?,
+                    rows: reader.u64()?,
+                    adler32: reader.u32()?,
+                    length: reader.u64()?,
+                    sha256: reader.array()?,
+                },
+            },
+            TAG_FINISHED => Self::Finished,
+            TAG_FAILED => Self::Failed {
+                error: Error {
+                    class: read_class(&mut reader)?,
+                    message: reader.text()?,
+                    detail: reader.optional_text()?,
+                    hint: reader.optional_text()?,
+                },
+            },
+            tag => return Err(reader.malformed(format!("its tag is {tag}"))),
+        };
+        reader.end()?;
+        Ok(message)
+    }
+}
+
+/// From the leader to a copier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaderMessage {
+    /// What to copy.
+    Plan {
+        /// How pieces are compressed.
+        compression: Compression,
+        /// The pieces to share.
+        plan: PiecePlan,
+    },
+}
+
+impl LeaderMessage {
+    /// The message as bytes.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::Plan { compression, plan } => {
+                let mut out = vec![TAG_PLAN, VERSION];
+                put_bytes(&mut out, compression.name().as_bytes())?;
+                plan.encode_to(&mut out)?;
+                Ok(out)
+            }
+        }
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = WireReader::new(bytes, "the leader's message");
+        match reader.u8()? {
+            TAG_PLAN => {
+                check_version(&mut reader)?;
+                let compression = Compression::parse(&reader.text()?)?;
+                Ok(Self::Plan { compression, plan: PiecePlan::decode(reader.remainder())? })
+            }
+            tag => Err(reader.malformed(format!("its tag is {tag}"))),
+        }
+    }
+}
+
+fn check_version(reader: &mut WireReader<'_>) -> Result<()> {
+    match reader.u8()? {
+        VERSION => Ok(()),
+        other => Err(Error::new(ErrorClass::WrongState, "could not talk to another version of walwarden")
+            .detail(format!("its messages are of version {other}, not {VERSION}"))
+            .hint("The library was replaced while the job ran. Run the job again.")),
+    }
+}
+
+fn read_class(reader: &mut WireReader<'_>) -> Result<ErrorClass> {
+    let name = reader.text()?;
+    ErrorClass::from_name(&name)
+        .ok_or_else(|| reader.malformed(format!("\"{name}\" is not a class of errors")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::PlannedPiece;
+    use proptest::prelude::*;
+
+    fn summary() -> PieceSummary {
+        PieceSummary { raw_length: 0x0102, rows: 3, adler32: 0xa1b2_c3d4, length: 5, sha256: [0x5a; 32] }
+    }
+
+    fn copier_messages() -> Vec<(CopierMessage<'static>, Vec<u8>)> {
+        vec![
+            (
+                CopierMessage::SnapshotReady {
+                    snapshot: "0000-1".into(),
+                    lsn: 0x16_b374_d848,
+                    taken_at_micros: -2,
+                },
+                [
+                    b"S\x01".as_slice(),
+                    &[0x48, 0xd8, 0x74, 0xb3, 0x16, 0, 0, 0],
+                    &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                    b"\x06\0\0\x000000-1",
+                ]
+                .concat(),
+            ),
+            (CopierMessage::PieceBytes { piece: 258, bytes: b"xyz" }, b"B\x02\x01\0\0xyz".to_vec()),
+            (CopierMessage::PieceBytes { piece: 0, bytes: b"" }, b"B\0\0\0\0".to_vec()),
+            (
+                CopierMessage::PieceEnd { piece: 1, summary: summary() },
+                [
+                    b"E\x01\0\0\0".as_slice(),
+                    &[2, 1, 0, 0, 0, 0, 0, 0],
+                    &[3, 0, 0, 0, 0, 0, 0, 0],
+                    &[0xd4, 0xc3, 0xb2, 0xa1],
+                    &[5, 0, 0, 0, 0, 0, 0, 0],
+                    &[0x5a; 32],
+                ]
+                .concat(),
+            ),
+            (CopierMessage::Finished, b"F".to_vec()),
+            (
+                CopierMessage::Failed { error: Error::new(ErrorClass::Lost, "no").hint("é") },
+                b"X\x04\0\0\0lost\x02\0\0\0no\xff\xff\xff\xff\x02\0\0\0\xc3\xa9".to_vec(),
+            ),
+        ]
+    }
+
+    #[test]
+    fn a_copiers_bytes_are_these() {
+        for (message, bytes) in copier_messages() {
+            assert_eq!(message.encode().unwrap(), bytes, "{message:?}");
+            assert_eq!(CopierMessage::decode(&bytes).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn a_leaders_bytes_are_these() {
+        let plan = PiecePlan { pieces: vec![PlannedPiece { dump_id: 7, statement: b"COPY".to_vec() }] };
+        let message = LeaderMessage::Plan { compression: Compression::None, plan };
+        let bytes = b"P\x01\x04\0\0\0noneWWPP\x01\x01\0\0\0\x07\0\0\0\x04\0\0\0COPY";
+        assert_eq!(message.encode().unwrap(), bytes);
+        assert_eq!(LeaderMessage::decode(bytes).unwrap(), message);
+        for end in 0..bytes.len() {
+            assert!(LeaderMessage::decode(&bytes[..end]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_cut_or_continued_message_is_refused() {
+        for (message, bytes) in copier_messages() {
+            if matches!(message, CopierMessage::PieceBytes { .. }) {
+                continue;
+            }
+            for end in 0..bytes.len() {
+                assert!(CopierMessage::decode(&bytes[..end]).is_err(), "{message:?} cut to {end}");
+            }
+            assert!(
+                CopierMessage::decode(&[bytes.as_slice(), b"x"].concat()).is_err(),
+                "{message:?} continued"
+            );
+        }
+    }
+
+    #[test]
+    fn another_version_says_what_happened() {
+        for error in
+            [CopierMessage::decode(b"S\x02").unwrap_err(), LeaderMessage::decode(b"P\x02").unwrap_err()]
+        {
+            assert_eq!(error.class, ErrorClass::WrongState);
+            assert!(error.hint.is_some());
+        }
+    }
+
+    #[test]
+    fn the_header_begins_a_message() {
+        let message = [piece_bytes_header(70_000).as_slice(), b"payload"].concat();
+        let expected = CopierMessage::PieceBytes { piece: 70_000, bytes: b"payload" };
+        assert_eq!(CopierMessage::decode(&message).unwrap(), expected);
+        assert_eq!(expected.encode().unwrap(), message);
+    }
+
+    #[test]
+    fn an_unknown_class_or_a_malformed_text_is_refused() {
+        assert!(CopierMessage::decode(b"X\x04\0\0\0lose\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff").is_err());
+        assert!(
+            CopierMessage::decode(b"X\x04\0\0\0lost\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff").is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn decodes_what_was_encoded(
+            class in prop::sample::select(ErrorClass::ALL.to_vec()),
+            message in ".*",
+            detail in prop::option::of(".*"),
+            hint in prop::option::of(".*"),
+            lsn in any::<u64>(),
+            taken_at_micros in any::<i64>(),
+        ) {
+            let error = Error { class, message: message.clone(), detail, hint };
+            for message in [
+                CopierMessage::SnapshotReady { snapshot: message, lsn, taken_at_micros },
+                CopierMessage::Failed { error },
+            ] {
+                let bytes = message.encode().unwrap();
+                prop_assert_eq!(CopierMessage::decode(&bytes).unwrap(), message);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(message) = CopierMessage::decode(&bytes) {
+                prop_assert_eq!(message.encode().unwrap(), bytes.clone());
+            }
+            let _ = LeaderMessage::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Where each object of a database stands in a storage. The keys are part of the format: they do not change.
+
+use chrono::{Datelike, NaiveDate};
+use uuid::Uuid;
+use walwarden_core::{Error, Result};
+
+use crate::key::is_plain_segment;
+
+/// The longest organization name, in bytes.
+const MAX_ORGANIZATION_LENGTH: usize = 63;
+
+/// The keys of one database: `org/<organization>/db/<database id>/...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    organization: String,
+    database_id: Uuid,
+}
+
+/// The keys of one backup's objects, in the order they are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupKeys {
+    /// The archive in pg_dump's custom format.
+    pub archive: String,
+    /// Roles and tablespaces.
+    pub globals: String,
+    /// The signature of the manifest, 64 bytes.
+    pub signature: String,
+    /// The manifest: the backup exists if and only if this object does.
+    pub manifest: String,
+}
+
+impl Layout {
+    /// The layout of one database.
+    ///
+    /// # Errors
+    /// `InvalidInput` if `organization` cannot be one segment of a key: 1 to 63 of `A-Z a-z 0-9 . _ -`, beginning with a
+    /// letter or a digit.
+    pub fn new(organization: &str, database_id: Uuid) -> Result<Self> {
+        let usable = is_plain_segment(organization)
+            && organization.len() <= MAX_ORGANIZATION_LENGTH
+            && organization.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !usable {
+            return Err(Error::invalid("organization name cannot be used in object keys").hint(
+                "Use 1 to 63 letters, digits, dots, underscores and hyphens, beginning with a letter or a digit.",
+            ));
+        }
+        Ok(Self { organization: organization.to_owned(), database_id })
+    }
+
+    /// The keys of the backup that `job` makes; `at` is the UTC date on which the job was queued.
+    pub fn backup_keys(&self, job: Uuid, at: NaiveDate) -> BackupKeys {
+        let stem = format!(
+            "{}/backup/{:04}/{:02}/{:02}/{}",
+            self.root(),
+            at.year(),
+            at.month(),
+            at.day(),
+            job.hyphenated()
+        );
+        BackupKeys {
+            archive: format!("{stem}.dump"),
+            globals: format!("{stem}.globals.sql"),
+            signature: format!("{stem}.manifest.json.sig"),
+            manifest: format!("{stem}.manifest.json"),
+        }
+    }
+
+    /// The key of the audit checkpoint over the first `size` entries. Twenty digits, so that keys sort by size.
+    pub fn checkpoint_key(&self, size: u64) -> String {
+        format!("{}/audit/checkpoint/{size:020}", self.root())
+    }
+
+    /// The key of the exported audit entries `from` to `to`, both included.
+    pub fn entries_key(&self, from: u64, to: u64) -> String {
+        format!("{}/audit/entries/{from}-{to}.jsonl", self.root())
+    }
+
+    fn root(&self) -> String {
+        format!("org/{}/db/{}", self.organization, self.database_id.hyphenated())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::validate_key;
+
+    #[test]
+    fn keys_are_those_of_the_format() {
+        let layout = Layout::new("default", Uuid::from_u128(1)).unwrap();
+        let at = NaiveDate::from_ymd_opt(2026, 3, 7).unwrap();
+        let keys = layout.backup_keys(Uuid::from_u128(0xabc), at);
+        let stem = "org/default/db/00000000-0000-0000-0000-000000000001/backup/2026/03/07/\
+                    00000000-0000-0000-0000-000000000abc";
+        assert_eq!(keys.archive, format!("{stem}.dump"));
+        assert_eq!(keys.globals, format!("{stem}.globals.sql"));
+        assert_eq!(keys.manifest, format!("{stem}.manifest.json"));
+        assert_eq!(keys.signature, format!("{stem}.manifest.json.sig"));
+        assert_eq!(
+            layout.checkpoint_key(42),
+            "org/default/db/00000000-0000-0000-0000-000000000001/audit/checkpoint/00000000000000000042"
+        );
+        let entries = layout.entries_key(1, 42);
+        assert!(entries.ends_with("/audit/entries/1-42.jsonl"));
+        for key in [keys.archive, keys.signature, layout.checkpoint_key(u64::MAX), entries] {
+            validate_key(&key).unwrap();
+        }
+    }
+
+    #[test]
+    fn organizations_are_one_plain_segment() {
+        for good in ["default", "ACME-1", "a.b_c", "0"] {
+            assert!(Layout::new(good, Uuid::nil()).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", ".x", "a/b", "a b", "-a", "a\n", "é", &"x".repeat(64)] {
+            assert!(Layout::new(bad, Uuid::nil()).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Object storage as a backup needs it: write-once objects, multipart uploads in equal parts with every byte hashed in
+//! flight, and reads that prove what was written.
+//!
+//! The crate stands between walwarden and the `object_store` crate (S3) or the file system, and mends what those leave
+//! open: which answers may be retried, what a lost reply meant, how long anything may take, and what an error is called.
+//! It knows nothing of PostgreSQL. Everything asynchronous here can be canceled by dropping its future; it must run on a
+//! tokio runtime with time and I/O enabled.
+#![forbid(unsafe_code)]
+
+mod backend;
+mod check;
+mod credentials;
+mod failure;
+mod key;
+mod layout;
+mod local;
+mod location;
+mod options;
+mod part_plan;
+mod read_back;
+mod retry;
+mod s3;
+mod store;
+mod upload;
+
+pub use check::{CheckOutcome, CheckStep};
+pub use credentials::CredentialSource;
+pub use layout::{BackupKeys, Layout};
+pub use location::Location;
+pub use options::{FileOptions, S3Options, StorageOptions};
+pub use part_plan::{
+    DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE, plan_part_size,
+};
+pub use retry::RetryPolicy;
+pub use store::{MAX_GET_SIZE, Store};
+pub use upload::{Part, Upload, UploadItem, Uploaded};

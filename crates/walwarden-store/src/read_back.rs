@@ -1,0 +1,186 @@
+//! The proof that storage holds what was written: every byte is read again and hashed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
+use walwarden_core::{Error, Result};
+
+use crate::failure::Failure;
+use crate::key::validate_key;
+use crate::store::Store;
+use crate::upload::Part;
+
+/// How much is asked for at once. Parts may be gigabytes; memory stays at this times the concurrency.
+const WINDOW: u64 = 8 << 20;
+
+/// A range of one part.
+#[derive(Clone, Copy)]
+struct Window {
+    offset: u64,
+    length: u64,
+    /// The place of the part in the list.
+    part: usize,
+    is_last_of_part: bool,
+}
+
+impl Store {
+    /// Reads a whole object back and compares its size, the SHA-256 of each part and that of the whole.
+    ///
+    /// `progress` is raised by the bytes that were compared. At most `concurrency` windows of 8 MiB are in memory.
+    ///
+    /// # Errors
+    /// `StorageCorrupt`, naming the first bad part, if anything differs; a longer object is an error too.
+    /// `InvalidInput` if the parts do not cover `size` bytes without gaps.
+    pub async fn verify_object(
+        &self,
+        key: &str,
+        size: u64,
+        parts: &[Part],
+        sha256: &[u8; 32],
+        progress: &AtomicU64,
+        concurrency: usize,
+    ) -> Result<()> {
+        validate_key(key)?;
+        check_parts(parts, size)?;
+        self.compare(key, size, parts, sha256, progress, concurrency.max(1))
+            .await
+            .map_err(|failure| self.error(failure, "verify", key))
+    }
+
+    async fn compare(
+        &self,
+        key: &str,
+        size: u64,
+        parts: &[Part],
+        sha256: &[u8; 32],
+        progress: &AtomicU64,
+        concurrency: usize,
+    ) -> Result<(), Failure> {
+        let head = self.head(key).await?.ok_or_else(Failure::no_such_object)?;
+        check_size(head.size, size)?;
+        let mut whole = Sha256::new();
+        let mut of_part = Sha256::new();
+        let reads = windows(parts).map(|window| async move {
+            let range = window.offset..window.offset + window.length;
+            let (bytes, found) = self.read(key, range).await?;
+            check_size(found, size)?;
+            Ok::<_, Failure>((window, bytes))
+        });
+        let mut reads = stream::iter(reads).buffered(concurrency);
+        while let Some((window, bytes)) = reads.try_next().await? {
+            whole.update(&bytes);
+            of_part.update(&bytes);
+            if window.is_last_of_part {
+                check_part(parts, window.part, of_part.finalize_reset().into())?;
+            }
+            progress.fetch_add(window.length, Ordering::Relaxed);
+        }
+        let digest: [u8; 32] = whole.finalize().into();
+        if digest == *sha256 {
+            return Ok(());
+        }
+        Err(Failure::corrupt(
+            "the object has another SHA-256 than was written, although each part has its own",
+        ))
+    }
+}
+
+fn check_size(found: u64, expected: u64) -> Result<(), Failure> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::corrupt(format!("the object has {found} bytes instead of {expected}")))
+}
+
+fn check_part(parts: &[Part], index: usize, found: [u8; 32]) -> Result<(), Failure> {
+    match parts.get(index) {
+        Some(part) if part.sha256 != found => Err(Failure::corrupt(format!(
+            "part {} (bytes {} to {}) has another SHA-256 than was written",
+            index + 1,
+            part.offset,
+            part.offset + part.size - 1
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Parts may come from a manifest, so their sums may overflow.
+fn check_parts(parts: &[Part], size: u64) -> Result<()> {
+    let end = parts.iter().try_fold(0_u64, |end, part| {
+        if part.offset == end && part.size > 0 { end.checked_add(part.size) } else { None }
+    });
+    if end == Some(size) {
+        return Ok(());
+    }
+    Err(Error::invalid("part list does not cover the object")
+        .detail(format!("The parts must follow each other without gaps and add up to {size} bytes.")))
+}
+
+fn windows(parts: &[Part]) -> impl Iterator<Item = Window> + '_ {
+    parts.iter().enumerate().flat_map(|(index, part)| {
+        let count = part.size.div_ceil(WINDOW);
+        (0..count).map(move |number| {
+            let start = number * WINDOW;
+            Window {
+                offset: part.offset + start,
+                length: WINDOW.min(part.size - start),
+                part: index,
+                is_last_of_part: number + 1 == count,
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parts(sizes: &[u64]) -> Vec<Part> {
+        let mut offset = 0;
+        sizes
+            .iter()
+            .map(|&size| {
+                let part = Part { offset, size, sha256: [0; 32] };
+                offset += size;
+                part
+            })
+            .collect()
+    }
+
+    #[test]
+    fn part_lists_must_cover_the_object() {
+        assert!(check_parts(&[], 0).is_ok());
+        assert!(check_parts(&parts(&[5, 5, 1]), 11).is_ok());
+        assert!(check_parts(&parts(&[5, 5, 1]), 12).is_err());
+        assert!(check_parts(&parts(&[5, 0]), 5).is_err());
+        assert!(check_parts(&[], 1).is_err());
+        let huge = [
+            Part { offset: 0, size: u64::MAX, sha256: [0; 32] },
+            Part { offset: u64::MAX, size: 1, sha256: [0; 32] },
+        ];
+        assert!(check_parts(&huge, 0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn windows_cover_every_byte_once(sizes in proptest::collection::vec(1_u64..(3 * WINDOW), 0..6)) {
+            let parts = parts(&sizes);
+            let mut end = 0;
+            let mut finished = 0;
+            for window in windows(&parts) {
+                prop_assert_eq!(window.offset, end);
+                prop_assert!((1..=WINDOW).contains(&window.length));
+                prop_assert_eq!(window.part, finished);
+                end += window.length;
+                if window.is_last_of_part {
+                    prop_assert_eq!(end, parts[finished].offset + parts[finished].size);
+                    finished += 1;
+                }
+            }
+            prop_assert_eq!(end, sizes.iter().sum::<u64>());
+            prop_assert_eq!(finished, parts.len());
+        }
+    }
+}

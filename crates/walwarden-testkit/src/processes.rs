@@ -1,0 +1,93 @@
+//! Processes seen from outside: by id, in /proc.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// One process below another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildProcess {
+    /// Its id.
+    pub pid: u32,
+    /// Its command line, which PostgreSQL uses as the process title.
+    pub title: String,
+    /// When it started, in clock ticks since boot: tells it from a later process with the same id.
+    started: u64,
+}
+
+impl ChildProcess {
+    /// Whether this very process is still there. A zombie is not.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        Stat::read(self.pid).is_some_and(|stat| !stat.is_zombie && stat.started == self.started)
+    }
+}
+
+/// Whether a process with this id is there. A zombie is not.
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    Stat::read(pid).is_some_and(|stat| !stat.is_zombie)
+}
+
+/// `kill -9`, to this process only.
+pub fn kill(pid: u32) {
+    send(pid, Signal::KILL);
+}
+
+/// `kill -TERM`, to this process only.
+pub fn terminate(pid: u32) {
+    send(pid, Signal::TERM);
+}
+
+pub(crate) fn send(pid: u32, signal: Signal) {
+    let target = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(target, signal).unwrap_or_else(|e| panic!("cannot send {signal:?} to process {pid}: {e}"));
+}
+
+/// The processes whose parent is `parent`.
+pub(crate) fn children(parent: u32) -> Vec<ChildProcess> {
+    let entries = std::fs::read_dir("/proc").expect("/proc is mounted");
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter_map(|pid| {
+            let stat = Stat::read(pid).filter(|stat| stat.parent == parent && !stat.is_zombie)?;
+            let title = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let title = String::from_utf8_lossy(&title).replace('\0', " ").trim().to_owned();
+            Some(ChildProcess { pid, title, started: stat.started })
+        })
+        .collect()
+}
+
+struct Stat {
+    is_zombie: bool,
+    parent: u32,
+    started: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Option<Self> {
+        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        // The second field is the name in parentheses and may itself hold anything; the third follows the last ')'.
+        let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
+        Some(Self {
+            is_zombie: matches!(*fields.first()?, "Z" | "X"),
+            parent: fields.get(1)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sees_a_child_come_and_go() {
+        let mut sleeper = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let seen = children(std::process::id()).into_iter().find(|child| child.pid == sleeper.id());
+        let seen = seen.expect("the child is listed");
+        assert!(seen.is_running());
+        kill(seen.pid);
+        sleeper.wait().expect("our child");
+        assert!(!seen.is_running());
+    }
+}

@@ -1,0 +1,4 @@
+-- Runs first. The schema is made here and nowhere else, without IF NOT EXISTS: a schema of that name made by
+-- somebody else beforehand must stop the installation, or its owner could plant functions in it.
+CREATE SCHEMA walwarden;
+COMMENT ON SCHEMA walwarden IS 'backups of this database: jobs, schedules, storages, audit chain';

@@ -1,0 +1,212 @@
+-- The functions: first those in the library (src/api), then those that are nothing but SQL.
+-- SECURITY DEFINER with a pinned search_path: callers need EXECUTE and nothing else. A name with a leading underscore is
+-- for walwarden's own use.
+
+-- Jobs
+
+CREATE FUNCTION walwarden.run_now(schedule text DEFAULT NULL, storage text DEFAULT NULL) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'run_now_wrapper';
+COMMENT ON FUNCTION walwarden.run_now(text, text) IS
+    'queue a backup and return its job id at once; it starts when the transaction commits';
+
+CREATE FUNCTION walwarden.wait_for(job uuid, timeout interval DEFAULT NULL) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'wait_for_wrapper';
+COMMENT ON FUNCTION walwarden.wait_for(uuid, interval) IS 'wait until the job ends, or for the timeout; return its state';
+
+CREATE FUNCTION walwarden.cancel(job uuid) RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'cancel_wrapper';
+COMMENT ON FUNCTION walwarden.cancel(uuid) IS
+    'stop a queued or running job; true if it ends because of this; nothing of it stays in storage';
+
+CREATE FUNCTION walwarden._can_become(old text, new text) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', '_can_become_wrapper';
+
+CREATE FUNCTION walwarden._refuse_transaction_block(what text) RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_refuse_transaction_block_wrapper';
+
+-- Schedules
+
+CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT 'local')
+    RETURNS timestamptz
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'define_schedule_wrapper';
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text) IS
+    'define a schedule, or define it anew: five-field cron in a time zone; blank runs by hand only; return the next run';
+
+CREATE FUNCTION walwarden.unschedule(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'unschedule_wrapper';
+COMMENT ON FUNCTION walwarden.unschedule(text) IS 'remove a schedule; its jobs and backups stay';
+
+CREATE FUNCTION walwarden.pause(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'pause_wrapper';
+COMMENT ON FUNCTION walwarden.pause(text) IS 'stop a schedule from firing until it is resumed';
+
+CREATE FUNCTION walwarden.resume(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'resume_wrapper';
+COMMENT ON FUNCTION walwarden.resume(text) IS 'let a paused schedule fire again; times that passed meanwhile do not fire';
+
+CREATE FUNCTION walwarden._next_run(cron text, time_zone text) RETURNS timestamptz
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', '_next_run_wrapper';
+
+-- Storages
+
+CREATE FUNCTION walwarden._add_storage(name text, url text, options text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_add_storage_wrapper';
+
+CREATE FUNCTION walwarden._alter_storage(name text, url text, options text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_alter_storage_wrapper';
+
+CREATE FUNCTION walwarden.drop_storage(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'drop_storage_wrapper';
+COMMENT ON FUNCTION walwarden.drop_storage(text) IS 'remove a storage that nothing uses; what was written there stays';
+
+CREATE FUNCTION walwarden.check_storage(name text) RETURNS TABLE (step text, ok boolean, note text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'check_storage_wrapper';
+COMMENT ON FUNCTION walwarden.check_storage(text) IS 'do on a storage what a backup does, in small, and clean up; one row a step';
+
+CREATE FUNCTION walwarden._install() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_install_wrapper';
+
+-- Audit, key, identity
+
+CREATE FUNCTION walwarden._append_audit(event text, job uuid, detail text) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_append_audit_wrapper';
+
+CREATE FUNCTION walwarden.verify_audit_chain() RETURNS TABLE (ok boolean, seq bigint, message text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'verify_audit_chain_wrapper';
+COMMENT ON FUNCTION walwarden.verify_audit_chain() IS
+    'check every entry, link and column of the audit chain; one row when all agree, else one row a problem';
+
+CREATE FUNCTION walwarden.public_key() RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'public_key_wrapper';
+COMMENT ON FUNCTION walwarden.public_key() IS 'the public key, as PEM, that verifies the manifests of this cluster; keep a copy elsewhere';
+
+CREATE FUNCTION walwarden.adopt() RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'adopt_wrapper';
+COMMENT ON FUNCTION walwarden.adopt() IS 'give a copied or restored database an identity, and so a place in storage, of its own';
+
+-- State
+
+CREATE FUNCTION walwarden._scheduler_state() RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', '_scheduler_state_wrapper';
+
+CREATE FUNCTION walwarden._progress(handle bigint) RETURNS TABLE (
+        phase text, tables_done bigint, tables_total bigint, raw_bytes bigint, estimated_bytes bigint, stored_bytes bigint, rows bigint)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_progress_wrapper';
+
+-- Nothing but SQL
+
+CREATE FUNCTION walwarden.add_storage(name text, url text, options jsonb DEFAULT '{}') RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM walwarden._add_storage(name, url, options::text);
+END
+$$;
+COMMENT ON FUNCTION walwarden.add_storage(text, text, jsonb) IS
+    'add a place for backups: s3://bucket/prefix or file:///folder, with options; credentials are never part of it';
+
+CREATE FUNCTION walwarden.alter_storage(name text, url text DEFAULT NULL, options jsonb DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM walwarden._alter_storage(name, url, options::text);
+END
+$$;
+COMMENT ON FUNCTION walwarden.alter_storage(text, text, jsonb) IS
+    'change the URL or the options of a storage; NULL leaves them; options are replaced as a whole';
+
+CREATE FUNCTION walwarden.manifest(job uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_body text;
+    found_state text;
+BEGIN
+    SELECT m.body, j.state INTO found_body, found_state
+      FROM walwarden.job AS j LEFT JOIN walwarden.manifest AS m ON m.job_id = j.id
+     WHERE j.id = job;
+    IF found_state IS NULL THEN
+        RAISE EXCEPTION 'job % does not exist', job USING ERRCODE = '42704', HINT = 'See walwarden.jobs.';
+    END IF;
+    IF found_body IS NULL THEN
+        RAISE EXCEPTION 'job % has no manifest', job USING ERRCODE = '55000',
+            DETAIL = pg_catalog.format('It is %s; only a completed backup has one.', found_state);
+    END IF;
+    RETURN found_body::jsonb;
+END
+$$;
+COMMENT ON FUNCTION walwarden.manifest(uuid) IS 'the signed manifest of a completed backup, as it was read back from storage';
+
+-- One line about a job for whoever waits for it; raises the job's own error when it failed.
+CREATE FUNCTION walwarden._backup_step(job uuid, OUT line text, OUT finished boolean)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    it walwarden.job;
+    now_at record;
+BEGIN
+    SELECT * INTO it FROM walwarden.job AS j WHERE j.id = job;
+    finished := it.finalized_at IS NOT NULL;
+    IF it.state = 'completed' THEN
+        line := pg_catalog.format('backup %s completed: %s tables, %s rows, %s in storage', it.id, it.tables, it.rows,
+                                  pg_catalog.pg_size_pretty(it.size_bytes));
+    ELSIF it.state = 'failed' THEN
+        RAISE EXCEPTION USING ERRCODE = '38000',
+            MESSAGE = pg_catalog.format('backup %s failed: %s', it.id, it.error_message),
+            DETAIL = pg_catalog.concat_ws(' ', it.error_detail, pg_catalog.format('(class %s)', it.error_class)),
+            HINT = coalesce(it.error_hint, 'See walwarden.jobs.');
+    ELSIF it.state = 'canceled' THEN
+        RAISE EXCEPTION USING ERRCODE = '57014', MESSAGE = pg_catalog.format('backup %s was canceled', it.id);
+    ELSIF it.state = 'queued' THEN
+        line := 'queued';
+    ELSE
+        SELECT * INTO now_at FROM walwarden._progress(it.progress_handle);
+        IF now_at IS NULL OR now_at.phase IS NULL THEN
+            line := it.state;
+        ELSE
+            line := pg_catalog.format('%s: %s of %s tables, %s rows, %s read, %s in storage', now_at.phase, now_at.tables_done,
+                           now_at.tables_total, now_at.rows, pg_catalog.pg_size_pretty(now_at.raw_bytes),
+                           pg_catalog.pg_size_pretty(now_at.stored_bytes));
+        END IF;
+    END IF;
+END
+$$;
+
+-- No SECURITY DEFINER and no SET: PostgreSQL forbids COMMIT in procedures that have them.
+CREATE PROCEDURE walwarden.backup(schedule text DEFAULT NULL, storage text DEFAULT NULL)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    job uuid;
+    step record;
+BEGIN
+    PERFORM walwarden._refuse_transaction_block('walwarden.backup()');
+    job := walwarden.run_now(schedule, storage);
+    COMMIT;
+    RAISE NOTICE 'backup %', job;
+    LOOP
+        SELECT s.line, s.finished INTO step FROM walwarden._backup_step(job) AS s;
+        RAISE NOTICE '%', step.line;
+        EXIT WHEN step.finished;
+        COMMIT;
+        PERFORM walwarden.wait_for(job, '1 second'::pg_catalog.interval);
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE walwarden.backup(text, text) IS 'back up and wait, with progress as notices; an error when the backup fails';

@@ -1,0 +1,10 @@
+-- Nothing for PUBLIC. pg_monitor reads the views; who may act is for GRANT to say.
+REVOKE ALL ON SCHEMA walwarden FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA walwarden FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA walwarden FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA walwarden TO pg_monitor;
+GRANT SELECT ON walwarden.jobs, walwarden.backups, walwarden.schedules, walwarden.storages, walwarden.progress,
+    walwarden.status, walwarden.audit_chain TO pg_monitor;
+GRANT EXECUTE ON FUNCTION walwarden._next_run(text, text), walwarden._progress(bigint),
+    walwarden._scheduler_state() TO pg_monitor;

@@ -1,0 +1,128 @@
+-- Tables of walwarden: names in the singular, and read by people through the views in views.sql.
+-- None of them is marked for pg_dump: an archive leaves walwarden out, and its state comes back from storage.
+
+CREATE TABLE walwarden.database (
+    only_row          boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    id                uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+    system_identifier bigint NOT NULL,
+    database_oid      oid NOT NULL,
+    adopted_at        timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE walwarden.database IS 'which database this is; a copy made with another cluster or oid notices that it is a copy';
+COMMENT ON COLUMN walwarden.database.id IS 'database id: part of the path of every object this database writes';
+COMMENT ON COLUMN walwarden.database.system_identifier IS 'system identifier of the cluster this id belongs to';
+COMMENT ON COLUMN walwarden.database.database_oid IS 'oid of the database this id belongs to';
+
+CREATE TABLE walwarden.storage (
+    name       text PRIMARY KEY CHECK (name <> ''),
+    url        text NOT NULL,
+    options    jsonb NOT NULL DEFAULT '{}',
+    created_by text NOT NULL DEFAULT session_user,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE walwarden.storage IS 'where backups go: a URL with options, never a secret';
+
+CREATE TABLE walwarden.schedule (
+    name          text PRIMARY KEY CHECK (name <> ''),
+    cron          text,
+    time_zone     text NOT NULL DEFAULT 'UTC',
+    storage       text NOT NULL REFERENCES walwarden.storage (name),
+    enabled       boolean NOT NULL DEFAULT true,
+    checked_until timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    created_by    text NOT NULL DEFAULT session_user,
+    created_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE walwarden.schedule IS 'when to back up, and to which storage';
+COMMENT ON COLUMN walwarden.schedule.cron IS 'five fields; NULL runs by hand only';
+COMMENT ON COLUMN walwarden.schedule.checked_until IS 'scheduled times up to here have been run, skipped or missed';
+
+CREATE TABLE walwarden.job (
+    id              uuid PRIMARY KEY,
+    kind            text NOT NULL DEFAULT 'backup' CHECK (kind IN ('backup', 'verify', 'restore', 'restore_test')),
+    schedule        text,
+    trigger         text NOT NULL CHECK (trigger IN ('manual', 'schedule')),
+    scheduled_for   timestamptz,
+    state           text NOT NULL DEFAULT 'queued' CHECK (state IN
+                        ('queued', 'claimed', 'running', 'finalizing', 'completed', 'partial', 'failed', 'canceled')),
+    attempt         integer NOT NULL DEFAULT 1 CHECK (attempt > 0),
+    storage         text NOT NULL,
+    requested_by    text NOT NULL,
+    queued_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    claimed_at      timestamptz,
+    started_at      timestamptz,
+    finalizing_at   timestamptz,
+    finalized_at    timestamptz,
+    snapshot_at     timestamptz,
+    snapshot_lsn    pg_lsn,
+    size_bytes      bigint CHECK (size_bytes >= 0),
+    raw_bytes       bigint CHECK (raw_bytes >= 0),
+    tables          bigint CHECK (tables >= 0),
+    rows            bigint CHECK (rows >= 0),
+    sha256          text,
+    object_key      text,
+    globals_key     text,
+    manifest_key    text,
+    error_class     text,
+    error_message   text,
+    error_detail    text,
+    error_hint      text,
+    canceled_by     text,
+    expires_at      timestamptz,
+    deleted_at      timestamptz,
+    delete_reason   text,
+    leader_pid      integer,
+    progress_handle bigint,
+    -- What a leader that dies must have left behind for the next one to clean up.
+    cleanup_storage jsonb,
+    upload_id       text,
+    CHECK ((state = 'failed') = (error_class IS NOT NULL)),
+    CHECK ((state IN ('completed', 'partial', 'failed', 'canceled')) = (finalized_at IS NOT NULL))
+);
+COMMENT ON TABLE walwarden.job IS 'every job there ever was; a finished one is sealed';
+COMMENT ON COLUMN walwarden.job.scheduled_for IS 'the time of the schedule this job stands for';
+COMMENT ON COLUMN walwarden.job.snapshot_at IS 'the moment whose data the backup holds: the recovery point';
+COMMENT ON COLUMN walwarden.job.cleanup_storage IS 'storage and keys a job wrote to and has not yet completed or cleaned up';
+
+CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job (schedule, scheduled_for) WHERE scheduled_for IS NOT NULL;
+CREATE INDEX job_unfinished ON walwarden.job (queued_at) WHERE finalized_at IS NULL;
+CREATE INDEX job_to_clean_up ON walwarden.job (id) WHERE cleanup_storage IS NOT NULL;
+CREATE INDEX job_completed ON walwarden.job (finalized_at) WHERE state = 'completed';
+CREATE INDEX job_of_schedule ON walwarden.job (schedule, queued_at);
+
+CREATE TABLE walwarden.manifest (
+    job_id    uuid PRIMARY KEY REFERENCES walwarden.job (id),
+    body      text NOT NULL,
+    signature bytea NOT NULL CHECK (pg_catalog.length(signature) = 64)
+);
+COMMENT ON TABLE walwarden.manifest IS 'signed manifests as they were read back from storage';
+
+CREATE TABLE walwarden.cancel_request (
+    job_id       uuid PRIMARY KEY REFERENCES walwarden.job (id),
+    requested_by text NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE walwarden.cancel_request IS 'who asked for a running job to be canceled; a table of its own, so that an open transaction of the asker holds no lock on the job';
+
+CREATE TABLE walwarden.audit (
+    seq    bigint PRIMARY KEY CHECK (seq > 0),
+    at     timestamptz NOT NULL,
+    job_id uuid,
+    event  text NOT NULL,
+    actor  text NOT NULL,
+    body   text NOT NULL,
+    hash   bytea NOT NULL CHECK (pg_catalog.length(hash) = 32)
+);
+COMMENT ON TABLE walwarden.audit IS 'the audit chain: each body names the hash of the entry before';
+COMMENT ON COLUMN walwarden.audit.body IS 'canonical JSON (RFC 8785); the other columns repeat what it says';
+COMMENT ON COLUMN walwarden.audit.hash IS 'SHA-256 of a zero byte and the body: its RFC 6962 leaf';
+
+CREATE TABLE walwarden.audit_head (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    seq      bigint NOT NULL,
+    hash     bytea NOT NULL,
+    at       timestamptz NOT NULL,
+    epoch    bigint NOT NULL
+);
+COMMENT ON TABLE walwarden.audit_head IS 'the newest entry of the audit chain; its row lock admits one appender at a time';
+INSERT INTO walwarden.audit_head (seq, hash, at, epoch)
+    VALUES (0, '\x0000000000000000000000000000000000000000000000000000000000000000', '-infinity', 1);

@@ -1,0 +1,78 @@
+-- What people read. Owned by the extension's owner, readable by pg_monitor (grants.sql).
+
+CREATE VIEW walwarden.jobs AS
+SELECT id, kind, state, schedule, storage, trigger, scheduled_for, attempt, requested_by,
+       queued_at, claimed_at, started_at, finalizing_at, finalized_at,
+       coalesce(finalized_at, pg_catalog.clock_timestamp()) - started_at AS duration,
+       snapshot_at, snapshot_lsn, tables, rows, raw_bytes, size_bytes, sha256,
+       object_key, globals_key, manifest_key,
+       error_class, error_message, error_detail, error_hint, canceled_by,
+       expires_at, deleted_at, delete_reason
+  FROM walwarden.job;
+COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
+
+CREATE VIEW walwarden.backups AS
+SELECT id AS job, schedule, storage, snapshot_at, snapshot_lsn, finalized_at, tables, rows,
+       pg_catalog.pg_size_pretty(size_bytes) AS size, size_bytes, raw_bytes, sha256,
+       object_key, globals_key, manifest_key, expires_at
+  FROM walwarden.job
+ WHERE kind = 'backup' AND state = 'completed' AND deleted_at IS NULL;
+COMMENT ON VIEW walwarden.backups IS 'completed backups whose objects are in storage; nothing else is ever listed here';
+
+CREATE VIEW walwarden.schedules AS
+SELECT s.name, s.cron, s.time_zone, s.storage, s.enabled,
+       CASE WHEN s.enabled THEN walwarden._next_run(s.cron, s.time_zone) END AS next_run,
+       last.scheduled_for AS last_run, last.state AS last_state, last.id AS last_job,
+       s.created_by, s.created_at
+  FROM walwarden.schedule AS s
+  LEFT JOIN LATERAL (SELECT j.id, j.scheduled_for, j.state FROM walwarden.job AS j
+                      WHERE j.schedule OPERATOR(pg_catalog.=) s.name
+                      ORDER BY j.queued_at DESC LIMIT 1) AS last ON true;
+COMMENT ON VIEW walwarden.schedules IS 'when backups run; next_run is by the schedule alone, walwarden.status says whether schedules fire';
+
+CREATE VIEW walwarden.storages AS
+SELECT s.name, s.url, s.options, s.created_by, s.created_at,
+       (SELECT pg_catalog.count(*) FROM walwarden.backups AS b WHERE b.storage OPERATOR(pg_catalog.=) s.name) AS backups
+  FROM walwarden.storage AS s;
+COMMENT ON VIEW walwarden.storages IS 'where backups go';
+
+CREATE VIEW walwarden.progress AS
+SELECT j.id AS job, j.state, p.phase, p.tables_done, p.tables_total, p.rows, p.raw_bytes, p.estimated_bytes, p.stored_bytes,
+       pg_catalog.clock_timestamp() - j.started_at AS running_for
+  FROM walwarden.job AS j CROSS JOIN LATERAL walwarden._progress(j.progress_handle) AS p
+ WHERE j.finalized_at IS NULL AND j.progress_handle IS NOT NULL;
+COMMENT ON VIEW walwarden.progress IS 'how far running jobs are; estimated_bytes comes from the sizes of the tables';
+
+CREATE VIEW walwarden.status AS
+SELECT walwarden._scheduler_state() AS scheduler,
+       last.id AS last_backup,
+       last.snapshot_at AS recovery_point,
+       pg_catalog.clock_timestamp() - last.snapshot_at AS loss_window,
+       running.id AS running_job,
+       (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL) AS queued_jobs,
+       failure.id AS failed_since,
+       failure.error_class AS failure_class,
+       failure.error_message AS failure_message,
+       (SELECT pg_catalog.min(s.next_run) FROM walwarden.schedules AS s) AS next_run,
+       (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.cleanup_storage IS NOT NULL AND j.finalized_at IS NOT NULL) AS jobs_to_clean_up
+  FROM (VALUES (1)) AS one
+  LEFT JOIN LATERAL (SELECT j.id, j.snapshot_at, j.finalized_at FROM walwarden.job AS j
+                      WHERE j.state = 'completed' AND j.kind = 'backup' AND j.deleted_at IS NULL
+                      ORDER BY j.snapshot_at DESC LIMIT 1) AS last ON true
+  LEFT JOIN LATERAL (SELECT j.id FROM walwarden.job AS j
+                      WHERE j.finalized_at IS NULL AND j.state <> 'queued'
+                      ORDER BY j.queued_at LIMIT 1) AS running ON true
+  LEFT JOIN LATERAL (SELECT j.id, j.error_class, j.error_message FROM walwarden.job AS j
+                      WHERE j.state = 'failed' AND (last.finalized_at IS NULL OR j.finalized_at > last.finalized_at)
+                      ORDER BY j.finalized_at DESC LIMIT 1) AS failure ON true;
+COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the newest backup, how much would be lost now, what failed since';
+COMMENT ON COLUMN walwarden.status.scheduler IS 'running; or why schedules do not fire: not preloaded, off, stopped, standby, suspended';
+COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest completed backup holds';
+COMMENT ON COLUMN walwarden.status.loss_window IS 'what would be lost if the database were lost now: the age of that moment';
+COMMENT ON COLUMN walwarden.status.failed_since IS 'the latest job that failed after the newest completed backup';
+
+CREATE VIEW walwarden.audit_chain AS
+SELECT seq, at, event, job_id, actor, (body::jsonb) -> 'detail' AS detail,
+       pg_catalog.encode(hash, 'hex') AS hash, (body::jsonb) ->> 'prev' AS prev
+  FROM walwarden.audit;
+COMMENT ON VIEW walwarden.audit_chain IS 'the audit chain; walwarden.verify_audit_chain() checks it';

@@ -1,0 +1,12 @@
+//! The SQL functions: each checks its arguments, calls the catalog or the workers, and turns errors into
+//! PostgreSQL's. Names that begin with an underscore are for walwarden's own SQL.
+//!
+//! All run as the extension's owner with a pinned search_path; `sql/grants.sql` says who may call them.
+
+pub mod audit;
+pub mod database;
+pub mod job;
+pub mod key;
+pub mod schedule;
+pub mod status;
+pub mod storage;

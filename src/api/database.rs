@@ -1,0 +1,25 @@
+//! The identity of the database.
+
+use crate::catalog::{audit, database};
+use crate::error::report;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use walwarden_core::Result as CoreResult;
+
+/// Give a copied or restored database an identity, and so a place in storage, of its own.
+#[pg_extern(sql = false)]
+pub fn adopt() -> Result<pgrx::Uuid, ErrorReport> {
+    give_identity().map_err(report)
+}
+
+fn give_identity() -> CoreResult<pgrx::Uuid> {
+    let before = database::identity()?;
+    if before.is_of_this_database() {
+        return Ok(pgrx::Uuid::from_bytes(before.id.into_bytes()));
+    }
+    let id = database::adopt()?;
+    let detail = serde_json::json!({ "id": id.to_string(), "previous_id": before.id.to_string() });
+    audit::append("database.adopted", None, &audit::actor(), &detail.to_string())?;
+    super::schedule::wake_launcher_at_commit();
+    Ok(pgrx::Uuid::from_bytes(id.into_bytes()))
+}

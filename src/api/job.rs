@@ -1,0 +1,167 @@
+//! Jobs: queue, wait, cancel.
+
+use crate::catalog::{database, job, schedule, storage};
+use crate::error::report;
+use crate::pg::locks::Claim;
+use crate::pg::text::Text;
+use crate::pg::{interrupts, process, server};
+use crate::worker::start;
+use pgrx::datum::Interval;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+use walwarden_core::job::{JobState, Trigger};
+use walwarden_core::{Error, ErrorClass, Result as CoreResult};
+
+/// How often a waiting session looks at the job.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often it makes sure that somebody works on the job.
+const LOOK_FOR_LEADER: Duration = Duration::from_secs(2);
+
+/// Queue a backup; it starts when the transaction commits.
+#[pg_extern(sql = false)]
+pub fn run_now(
+    schedule: Option<Text>,
+    storage: Option<Text>,
+) -> Result<pgrx::Uuid, ErrorReport> {
+    queue(schedule.map(|text| text.0), storage.map(|text| text.0)).map(to_sql).map_err(report)
+}
+
+fn queue(schedule_name: Option<String>, storage_name: Option<String>) -> CoreResult<Uuid> {
+    if server::in_recovery() {
+        return Err(
+            Error::new(ErrorClass::WrongState, "a standby cannot keep jobs").hint("Run this on the primary.")
+        );
+    }
+    database::identity()?.require_this_database()?;
+    let of_schedule = schedule_name.as_deref().map(schedule::find).transpose()?;
+    let storage_name = storage_name
+        .or_else(|| of_schedule.as_ref().map(|schedule| schedule.storage.clone()))
+        .unwrap_or_else(|| super::storage::DEFAULT.to_owned());
+    storage::find(&storage_name)?;
+    let id = Uuid::now_v7();
+    job::insert(&job::NewJob {
+        id,
+        schedule: schedule_name.as_deref(),
+        trigger: Trigger::Manual,
+        scheduled_for: None,
+        storage: &storage_name,
+        requested_by: &server::session_user(),
+    })?;
+    start::start_leader_at_commit(id);
+    Ok(id)
+}
+
+/// Wait until a job ends, or for a time; gives its state.
+#[pg_extern(sql = false)]
+pub fn wait_for(job: pgrx::Uuid, timeout: Option<Interval>) -> Result<Text, ErrorReport> {
+    wait(to_core(job), timeout).map(|state| Text::from(state.name())).map_err(report)
+}
+
+fn wait(id: Uuid, timeout: Option<Interval>) -> CoreResult<JobState> {
+    let limit = timeout.map(duration).transpose()?;
+    if start::waits_for_this_transaction(id) {
+        return Err(Error::new(
+            ErrorClass::WrongState,
+            format!("job {id} cannot start before this transaction commits"),
+        )
+        .detail("It was queued in the transaction that now wants to wait for it.")
+        .hint("COMMIT first, or call walwarden.backup(), which queues and waits."));
+    }
+    if !server::sees_new_commits() {
+        return Err(Error::new(ErrorClass::WrongState, "this transaction cannot see a job end")
+            .detail("Its isolation level shows the database as it was when the transaction began.")
+            .hint("Wait in a READ COMMITTED transaction."));
+    }
+    let started = Instant::now();
+    let mut looked_for_leader = started;
+    loop {
+        let state = job::state(id)?;
+        if state.is_final() || limit.is_some_and(|limit| started.elapsed() >= limit) {
+            return Ok(state);
+        }
+        if looked_for_leader.elapsed() >= LOOK_FOR_LEADER {
+            looked_for_leader = Instant::now();
+            revive(id, state)?;
+        }
+        interrupts::wait_in_session(None, LOOK);
+    }
+}
+
+/// Start a leader for a job that nobody works on: it runs a queued one, and reaps one whose leader is gone. Without
+/// preload there is no tick to do it.
+fn revive(id: Uuid, state: JobState) -> CoreResult<()> {
+    let worker = if state == JobState::Queued { Claim::Backup } else { Claim::Job(id.as_u128()) };
+    if worker.holder()?.is_none() {
+        // Every slot taken: the next look tries again.
+        let _ = start::start_leader(id);
+    }
+    Ok(())
+}
+
+fn duration(interval: Interval) -> CoreResult<Duration> {
+    let micros = u64::try_from(interval.as_micros()).map_err(|_| {
+        Error::invalid("the timeout must not be negative").hint("Example: interval '10 minutes'.")
+    })?;
+    Ok(Duration::from_micros(micros))
+}
+
+/// Stop a queued or running job. True if it will end because of this.
+#[pg_extern(sql = false)]
+pub fn cancel(job: pgrx::Uuid) -> Result<bool, ErrorReport> {
+    cancel_job(to_core(job)).map_err(report)
+}
+
+fn cancel_job(id: Uuid) -> CoreResult<bool> {
+    let by = server::session_user();
+    if job::state(id)?.is_final() {
+        return Ok(false);
+    }
+    if job::cancel_queued(id, &by)? {
+        return Ok(true);
+    }
+    job::request_cancel(id, &by)?;
+    match Claim::Job(id.as_u128()).holder()? {
+        Some(leader) => {
+            pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || {
+                process::interrupt(leader)
+            });
+            Ok(true)
+        }
+        None => {
+            // Its leader is gone; another one reaps it.
+            start::start_leader_at_commit(id);
+            Ok(false)
+        }
+    }
+}
+
+/// Whether a job in one state may take another; for the trigger that guards the table.
+#[pg_extern(sql = false)]
+pub fn _can_become(old: Text, new: Text) -> Result<bool, ErrorReport> {
+    let parse = |name: &str| name.parse::<JobState>().map_err(report);
+    Ok(parse(&old.0)?.can_become(parse(&new.0)?))
+}
+
+/// Fails inside BEGIN ... COMMIT; for the procedures, which commit as they go.
+#[pg_extern(sql = false)]
+pub fn _refuse_transaction_block(what: Text) -> Result<(), ErrorReport> {
+    if server::in_transaction_block() {
+        return Err(report(
+            Error::new(ErrorClass::WrongState, format!("{} cannot run inside a transaction block", what.0))
+                .hint("Call it by itself, outside BEGIN ... COMMIT, or use walwarden.run_now()."),
+        ));
+    }
+    Ok(())
+}
+
+/// A UUID as PostgreSQL has it.
+fn to_sql(id: Uuid) -> pgrx::Uuid {
+    pgrx::Uuid::from_bytes(id.into_bytes())
+}
+
+/// A UUID as we have it.
+fn to_core(id: pgrx::Uuid) -> Uuid {
+    Uuid::from_bytes(*id)
+}

@@ -1,0 +1,96 @@
+//! Schedules: define, remove, pause, resume.
+
+use crate::catalog::{schedule, storage};
+use crate::error::report;
+use crate::pg::shared::{self, Letter};
+use crate::pg::text::Text;
+use crate::pg::{clock, server};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use walwarden_core::schedule::Cron;
+use walwarden_core::{Error, Result as CoreResult};
+
+/// Longest name of a schedule or storage, in bytes: as long as PostgreSQL's own names.
+pub const LONGEST_NAME: usize = 63;
+
+/// Define a schedule, or give an existing one a new definition. Gives the next run, NULL when it runs by hand only.
+#[pg_extern(sql = false)]
+pub fn define_schedule(
+    name: Text,
+    cron: Option<Text>,
+    time_zone: Text,
+    storage: Text,
+) -> Result<Option<TimestampWithTimeZone>, ErrorReport> {
+    define(&name.0, cron.as_ref().map(|text| text.0.trim()), time_zone.0.trim(), &storage.0).map_err(report)
+}
+
+fn define(
+    name: &str,
+    cron: Option<&str>,
+    time_zone: &str,
+    storage_name: &str,
+) -> CoreResult<Option<TimestampWithTimeZone>> {
+    check_name("schedule", name)?;
+    let cron = cron.filter(|expression| !expression.is_empty());
+    // The zone is checked also when nothing fires: resumed with a cron later, it must be right.
+    let parsed = Cron::parse(cron.unwrap_or("0 0 * * *"), time_zone)?;
+    storage::find(storage_name)?;
+    schedule::upsert(name, cron, parsed.time_zone(), storage_name)?;
+    wake_launcher_at_commit();
+    Ok(cron.and_then(|_| parsed.next_after(clock::now())).map(clock::to_timestamptz))
+}
+
+/// Remove a schedule. Its jobs and backups stay.
+#[pg_extern(sql = false)]
+pub fn unschedule(name: Text) -> Result<(), ErrorReport> {
+    schedule::delete(&name.0).map_err(report)?;
+    wake_launcher_at_commit();
+    Ok(())
+}
+
+/// Stop a schedule from firing until it is resumed.
+#[pg_extern(sql = false)]
+pub fn pause(name: Text) -> Result<(), ErrorReport> {
+    schedule::set_enabled(&name.0, false).map_err(report)?;
+    wake_launcher_at_commit();
+    Ok(())
+}
+
+/// Let a paused schedule fire again. Times that passed meanwhile do not fire.
+#[pg_extern(sql = false)]
+pub fn resume(name: Text) -> Result<(), ErrorReport> {
+    schedule::set_enabled(&name.0, true).map_err(report)?;
+    wake_launcher_at_commit();
+    Ok(())
+}
+
+/// When a schedule runs next, by the present clock; NULL when never.
+#[pg_extern(sql = false)]
+pub fn _next_run(cron: Option<Text>, time_zone: Text) -> Option<TimestampWithTimeZone> {
+    let parsed = Cron::parse(&cron?.0, &time_zone.0).ok()?;
+    parsed.next_after(clock::now()).map(clock::to_timestamptz)
+}
+
+/// A name that people can type and that fits where PostgreSQL's names fit.
+pub fn check_name(what: &str, name: &str) -> CoreResult<()> {
+    if name.trim().is_empty() {
+        return Err(Error::invalid(format!("a {what} needs a name")));
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(Error::invalid(format!("the name of the {what} is too long"))
+            .detail(format!("It has {} bytes; {LONGEST_NAME} are allowed.", name.len())));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("the name of the {what} has control characters")));
+    }
+    Ok(())
+}
+
+/// A change takes effect with the next tick, which comes at once.
+pub fn wake_launcher_at_commit() {
+    let database = server::database_oid();
+    pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || {
+        shared::post(Letter { database, due: 0 });
+    });
+}

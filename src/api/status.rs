@@ -1,0 +1,59 @@
+//! What the views ask that no table can answer.
+
+use crate::catalog::database;
+use crate::error::report;
+use crate::pg::text::Text;
+use crate::pg::{server, shared};
+use crate::worker::progress;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// Whether schedules fire, and if not, why: running, not preloaded, off, stopped, standby, suspended.
+#[pg_extern(sql = false)]
+pub fn _scheduler_state() -> Result<Text, ErrorReport> {
+    let state = if server::in_recovery() {
+        "standby"
+    } else if !shared::available() {
+        "not preloaded"
+    } else if !crate::guc::ENABLED.get() {
+        "off"
+    } else if !database::identity().map_err(report)?.is_of_this_database() {
+        "suspended"
+    } else if shared::launcher().is_none() {
+        "stopped"
+    } else {
+        "running"
+    };
+    Ok(Text::from(state))
+}
+
+/// How far a running backup is, by the handle in its job's row; no row when it is over.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, reason = "the columns of a result")]
+pub fn _progress(
+    handle: i64,
+) -> TableIterator<
+    'static,
+    (
+        name!(phase, Text),
+        name!(tables_done, i64),
+        name!(tables_total, i64),
+        name!(raw_bytes, i64),
+        name!(estimated_bytes, i64),
+        name!(stored_bytes, i64),
+        name!(rows, i64),
+    ),
+> {
+    let progress = u32::try_from(handle).ok().and_then(progress::read);
+    TableIterator::new(progress.into_iter().map(|p| {
+        (
+            Text::from(p.phase),
+            p.tables_done as i64,
+            p.tables_total as i64,
+            p.raw_bytes as i64,
+            p.estimated_bytes as i64,
+            p.stored_bytes as i64,
+            p.rows as i64,
+        )
+    }))
+}

@@ -1,0 +1,105 @@
+//! Storages: add, alter, drop, check.
+
+use super::schedule::{check_name, wake_launcher_at_commit};
+use crate::catalog::database;
+use crate::catalog::storage::{self, Storage};
+use crate::error::report;
+use crate::keyring;
+use crate::pg::text::Text;
+use crate::worker::io::Io;
+use crate::worker::remains::open_store;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use walwarden_core::{Error, Result as CoreResult};
+use walwarden_store::{Location, StorageOptions};
+
+/// Name of the storage made at CREATE EXTENSION.
+pub const DEFAULT: &str = "local";
+
+/// Add a storage.
+#[pg_extern(sql = false)]
+pub fn _add_storage(name: Text, url: Text, options: Text) -> Result<(), ErrorReport> {
+    let add = || {
+        check_name("storage", &name.0)?;
+        storage::insert(&Storage {
+            name: name.0.clone(),
+            url: check(&url.0, &options.0)?,
+            options: options.0.clone(),
+        })
+    };
+    add().map_err(report)
+}
+
+/// Change a storage's URL, its options, or both; what is NULL stays.
+#[pg_extern(sql = false)]
+pub fn _alter_storage(name: Text, url: Option<Text>, options: Option<Text>) -> Result<(), ErrorReport> {
+    let alter = || {
+        let mut changed = storage::find(&name.0)?;
+        if let Some(url) = &url {
+            changed.url = url.0.clone();
+        }
+        if let Some(options) = &options {
+            changed.options = options.0.clone();
+        }
+        changed.url = check(&changed.url, &changed.options)?;
+        storage::update(&changed)
+    };
+    alter().map_err(report)
+}
+
+/// Remove a storage that nothing uses. What was written there stays.
+#[pg_extern(sql = false)]
+pub fn drop_storage(name: Text) -> Result<(), ErrorReport> {
+    storage::delete(&name.0).map_err(report)
+}
+
+/// Do on a storage what a backup does, in small; gives each step and whether it worked.
+#[pg_extern(sql = false)]
+pub fn check_storage(
+    name: Text,
+) -> Result<
+    TableIterator<'static, (name!(step, Text), name!(ok, bool), name!(note, Option<Text>))>,
+    ErrorReport,
+> {
+    let checked = || {
+        let storage = storage::find(&name.0)?;
+        let store = open_store(&storage.url, &parse_options(&storage.options)?)?;
+        Io::start()?.run_in_session(async move { Ok(store.check().await) })
+    };
+    let steps = checked().map_err(report)?;
+    Ok(TableIterator::new(
+        steps.into_iter().map(|step| (Text::from(step.step), step.is_ok(), step.note().map(Text::from))),
+    ))
+}
+
+/// What CREATE EXTENSION does last: this database's identity, and the default storage.
+#[pg_extern(sql = false)]
+pub fn _install() -> Result<(), ErrorReport> {
+    let install = || {
+        database::create()?;
+        keyring::make_folder(&keyring::home())?;
+        let folder = keyring::home().join("backups");
+        let url = Location::from_folder(&folder)?.to_string();
+        storage::insert(&Storage { name: DEFAULT.to_owned(), url, options: "{}".to_owned() })?;
+        Ok(folder)
+    };
+    let folder = install().map_err(report)?;
+    wake_launcher_at_commit();
+    pgrx::notice!(
+        "storage \"{DEFAULT}\" keeps backups in \"{}\", on the database's own disk: add one elsewhere with \
+         walwarden.add_storage()",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// A URL and options that a backup could use; gives the URL in its normal form.
+fn check(url: &str, options: &str) -> CoreResult<String> {
+    let location = Location::parse(url)?;
+    StorageOptions::parse(&location, &parse_options(options)?)?;
+    Ok(location.to_string())
+}
+
+fn parse_options(options: &str) -> CoreResult<serde_json::Value> {
+    serde_json::from_str(options).map_err(|cause| Error::invalid(format!("options are not JSON: {cause}")))
+}

@@ -1,0 +1,9 @@
+//! The tables of schema `walwarden`: all SQL text that reads or writes them, one file a table. Everything here must
+//! run inside a transaction.
+
+pub mod audit;
+pub mod database;
+pub mod job;
+pub mod manifest;
+pub mod schedule;
+pub mod storage;

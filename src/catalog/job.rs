@@ -1,0 +1,286 @@
+//! `walwarden.job`: one row an execution. The audit entry of each state is written by the table's own trigger, in
+//! the transaction that sets the state.
+
+use crate::pg::{clock, sql};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+use walwarden_core::job::{JobState, Trigger};
+use walwarden_core::{Error, ErrorClass, Result};
+
+/// A job to queue.
+#[derive(Debug, Clone)]
+pub struct NewJob<'a> {
+    /// Made by the caller (UUIDv7).
+    pub id: Uuid,
+    /// The schedule it belongs to.
+    pub schedule: Option<&'a str>,
+    /// What started it.
+    pub trigger: Trigger,
+    /// The time of the schedule it stands for.
+    pub scheduled_for: Option<DateTime<Utc>>,
+    /// Where to.
+    pub storage: &'a str,
+    /// On whose behalf.
+    pub requested_by: &'a str,
+}
+
+/// What a leader needs to know of its job.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its id.
+    pub id: Uuid,
+    /// The schedule it belongs to.
+    pub schedule: Option<String>,
+    /// What started it.
+    pub trigger: Trigger,
+    /// Name of its storage.
+    pub storage: String,
+    /// On whose behalf.
+    pub requested_by: String,
+    /// When it was queued; its objects' path carries this day.
+    pub queued_at: DateTime<Utc>,
+}
+
+/// What is known of the archive when it is complete in storage.
+#[derive(Debug, Clone)]
+pub struct ArchiveFacts {
+    /// Bytes of the archive.
+    pub size: u64,
+    /// Bytes of COPY text in it.
+    pub raw_bytes: u64,
+    /// Tables with data in it.
+    pub tables: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// SHA-256 of the archive, hex.
+    pub sha256: String,
+}
+
+/// A job that has left something behind.
+#[derive(Debug, Clone)]
+pub struct Remains {
+    /// Its id.
+    pub job: Uuid,
+    /// Storage and keys, JSON text (see `worker::remains`).
+    pub storage: String,
+    /// A multipart upload that was begun.
+    pub upload_id: Option<String>,
+}
+
+/// Queue a job. False when this scheduled time was queued before.
+pub fn insert(job: &NewJob<'_>) -> Result<bool> {
+    let scheduled_for = job.scheduled_for.map(clock::to_text);
+    let added = sql::run(
+        "INSERT INTO walwarden.job (id, schedule, trigger, scheduled_for, storage, requested_by) \
+         VALUES ($1::uuid, $2, $3, $4::timestamptz, $5, $6) \
+         ON CONFLICT (schedule, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING",
+        &[
+            Some(&job.id.to_string()),
+            job.schedule,
+            Some(job.trigger.name()),
+            scheduled_for.as_deref(),
+            Some(job.storage),
+            Some(job.requested_by),
+        ],
+    )?;
+    Ok(added == 1)
+}
+
+/// The state of a job; not found is an error.
+pub fn state(id: Uuid) -> Result<JobState> {
+    sql::query_one("SELECT state FROM walwarden.job WHERE id = $1::uuid", &[Some(&id.to_string())])?
+        .ok_or_else(|| unknown(id))?
+        .parse(0)
+}
+
+/// queued → claimed. None when somebody else was first, or it was canceled.
+pub fn claim(id: Uuid) -> Result<Option<Job>> {
+    let row = sql::query_one(
+        "UPDATE walwarden.job SET state = 'claimed', claimed_at = pg_catalog.clock_timestamp(), \
+         leader_pid = pg_catalog.pg_backend_pid() WHERE id = $1::uuid AND state = 'queued' \
+         RETURNING schedule, trigger, storage, requested_by, (extract(epoch FROM queued_at) * 1000000)::bigint",
+        &[Some(&id.to_string())],
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    let queued_at = DateTime::from_timestamp_micros(row.parse(4)?)
+        .ok_or_else(|| Error::internal("a job's time is out of range"))?;
+    Ok(Some(Job {
+        id,
+        schedule: row.get(0).map(str::to_owned),
+        trigger: row.parse(1)?,
+        storage: row.text(2)?,
+        requested_by: row.text(3)?,
+        queued_at,
+    }))
+}
+
+/// When a job began to run.
+pub fn started_at(id: Uuid) -> Result<DateTime<Utc>> {
+    let micros = sql::query_one(
+        "SELECT (extract(epoch FROM started_at) * 1000000)::bigint FROM walwarden.job WHERE id = $1::uuid",
+        &[Some(&id.to_string())],
+    )?
+    .ok_or_else(|| unknown(id))?
+    .parse(0)?;
+    DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::internal("a job's time is out of range"))
+}
+
+/// claimed → running, with the handle by which sessions see its progress.
+pub fn start_running(id: Uuid, progress_handle: u32) -> Result<()> {
+    change(
+        id,
+        "state = 'running', started_at = pg_catalog.clock_timestamp(), progress_handle = $2::bigint",
+        &[Some(&progress_handle.to_string())],
+    )
+}
+
+/// The moment whose data the backup holds.
+pub fn set_snapshot(id: Uuid, at: DateTime<Utc>, lsn: &str) -> Result<()> {
+    change(
+        id,
+        "snapshot_at = $2::timestamptz, snapshot_lsn = $3::pg_lsn",
+        &[Some(&clock::to_text(at)), Some(lsn)],
+    )
+}
+
+/// What will have to be cleaned up if this job does not complete; written before the first byte is.
+pub fn set_remains(id: Uuid, storage: &str, upload_id: Option<&str>) -> Result<()> {
+    change(id, "cleanup_storage = $2::jsonb, upload_id = $3", &[Some(storage), upload_id])
+}
+
+/// Nothing is left to clean up.
+pub fn clear_remains(id: Uuid) -> Result<()> {
+    change(id, "cleanup_storage = NULL, upload_id = NULL", &[])
+}
+
+/// running → finalizing: the archive is in storage, and not yet proven.
+pub fn start_finalizing(id: Uuid, keys: [&str; 3], facts: &ArchiveFacts) -> Result<()> {
+    let [archive, globals, manifest] = keys;
+    change(
+        id,
+        "state = 'finalizing', finalizing_at = pg_catalog.clock_timestamp(), object_key = $2, globals_key = $3, \
+         manifest_key = $4, size_bytes = $5::bigint, raw_bytes = $6::bigint, tables = $7::bigint, rows = $8::bigint, \
+         sha256 = $9",
+        &[
+            Some(archive),
+            Some(globals),
+            Some(manifest),
+            Some(&facts.size.to_string()),
+            Some(&facts.raw_bytes.to_string()),
+            Some(&facts.tables.to_string()),
+            Some(&facts.rows.to_string()),
+            Some(&facts.sha256),
+        ],
+    )
+}
+
+/// finalizing → completed: the signed manifest was read back and agreed.
+pub fn complete(id: Uuid) -> Result<()> {
+    change(
+        id,
+        "state = 'completed', finalized_at = pg_catalog.clock_timestamp(), cleanup_storage = NULL, upload_id = NULL",
+        &[],
+    )
+}
+
+/// → failed, with the error as the user will read it.
+pub fn fail(id: Uuid, error: &Error) -> Result<()> {
+    change(
+        id,
+        "state = 'failed', finalized_at = pg_catalog.clock_timestamp(), error_class = $2, error_message = $3, \
+         error_detail = $4, error_hint = $5",
+        &[Some(error.class.name()), Some(&error.message), error.detail.as_deref(), error.hint.as_deref()],
+    )
+}
+
+/// → canceled; `by` is who asked, if walwarden knows.
+pub fn cancel(id: Uuid, by: Option<&str>) -> Result<()> {
+    change(id, "state = 'canceled', finalized_at = pg_catalog.clock_timestamp(), canceled_by = $2", &[by])
+}
+
+/// queued → canceled. False when it is not queued any more.
+pub fn cancel_queued(id: Uuid, by: &str) -> Result<bool> {
+    let touched = sql::run(
+        "UPDATE walwarden.job SET state = 'canceled', finalized_at = pg_catalog.clock_timestamp(), canceled_by = $2 \
+         WHERE id = $1::uuid AND state = 'queued'",
+        &[Some(&id.to_string()), Some(by)],
+    )?;
+    Ok(touched == 1)
+}
+
+/// Note who asked for a running job to be canceled.
+pub fn request_cancel(id: Uuid, by: &str) -> Result<()> {
+    sql::run(
+        "INSERT INTO walwarden.cancel_request (job_id, requested_by) VALUES ($1::uuid, $2) \
+         ON CONFLICT (job_id) DO NOTHING",
+        &[Some(&id.to_string()), Some(by)],
+    )?;
+    Ok(())
+}
+
+/// Who asked for this job to be canceled, if anybody did.
+pub fn cancel_requester(id: Uuid) -> Result<Option<String>> {
+    let row = sql::query_one(
+        "SELECT requested_by FROM walwarden.cancel_request WHERE job_id = $1::uuid",
+        &[Some(&id.to_string())],
+    )?;
+    row.map(|row| row.text(0)).transpose()
+}
+
+/// The longest waiting job.
+pub fn next_queued() -> Result<Option<Uuid>> {
+    let row = sql::query_one(
+        "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL ORDER BY queued_at, id LIMIT 1",
+        &[],
+    )?;
+    row.map(|row| row.parse(0)).transpose()
+}
+
+/// Jobs that some leader has begun and none has ended.
+pub fn begun() -> Result<Vec<Uuid>> {
+    sql::query(
+        "SELECT id FROM walwarden.job WHERE finalized_at IS NULL AND state <> 'queued' ORDER BY queued_at, id",
+        &[],
+    )?
+    .iter()
+    .map(|row| row.parse(0))
+    .collect()
+}
+
+/// The unfinished job of a schedule, if there is one.
+pub fn unfinished_of(schedule: &str) -> Result<Option<Uuid>> {
+    let row = sql::query_one(
+        "SELECT id FROM walwarden.job WHERE schedule = $1 AND finalized_at IS NULL ORDER BY queued_at LIMIT 1",
+        &[Some(schedule)],
+    )?;
+    row.map(|row| row.parse(0)).transpose()
+}
+
+/// Finished jobs that still have something to clean up.
+pub fn with_remains() -> Result<Vec<Remains>> {
+    sql::query(
+        "SELECT id, cleanup_storage::text, upload_id FROM walwarden.job \
+         WHERE cleanup_storage IS NOT NULL AND finalized_at IS NOT NULL ORDER BY id",
+        &[],
+    )?
+    .iter()
+    .map(|row| {
+        Ok(Remains { job: row.parse(0)?, storage: row.text(1)?, upload_id: row.get(2).map(str::to_owned) })
+    })
+    .collect()
+}
+
+fn change(id: Uuid, assignments: &str, parameters: &[Option<&str>]) -> Result<()> {
+    let statement = format!("UPDATE walwarden.job SET {assignments} WHERE id = $1::uuid");
+    let id_text = id.to_string();
+    let mut all = vec![Some(id_text.as_str())];
+    all.extend_from_slice(parameters);
+    match sql::run(&statement, &all)? {
+        1 => Ok(()),
+        _ => Err(unknown(id)),
+    }
+}
+
+fn unknown(id: Uuid) -> Error {
+    Error::new(ErrorClass::NotFound, format!("job {id} does not exist")).hint("See walwarden.jobs.")
+}

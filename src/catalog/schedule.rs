@@ -1,0 +1,100 @@
+//! `walwarden.schedule`: when to back up.
+
+use crate::pg::{clock, sql};
+use chrono::{DateTime, Utc};
+use walwarden_core::{Error, ErrorClass, Result};
+
+/// A row, not yet parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// Its name.
+    pub name: String,
+    /// Five fields; None runs by hand only.
+    pub cron: Option<String>,
+    /// An IANA zone.
+    pub time_zone: String,
+    /// Name of its storage.
+    pub storage: String,
+    /// False while paused.
+    pub enabled: bool,
+    /// Scheduled times up to here are dealt with.
+    pub checked_until: DateTime<Utc>,
+}
+
+const COLUMNS: &str = "name, cron, time_zone, storage, enabled, \
+    (extract(epoch FROM checked_until) * 1000000)::bigint";
+
+/// The schedule with this name.
+pub fn find(name: &str) -> Result<Schedule> {
+    let statement = format!("SELECT {COLUMNS} FROM walwarden.schedule WHERE name = $1");
+    let row = sql::query_one(&statement, &[Some(name)])?.ok_or_else(|| unknown(name))?;
+    from_row(&row)
+}
+
+/// Every schedule, by name.
+pub fn all() -> Result<Vec<Schedule>> {
+    let statement = format!("SELECT {COLUMNS} FROM walwarden.schedule ORDER BY name");
+    sql::query(&statement, &[])?.iter().map(from_row).collect()
+}
+
+/// Every schedule that fires, locked against other ticks and against changes.
+pub fn lock_enabled() -> Result<Vec<Schedule>> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM walwarden.schedule WHERE enabled AND cron IS NOT NULL ORDER BY name FOR UPDATE"
+    );
+    sql::query(&statement, &[])?.iter().map(from_row).collect()
+}
+
+/// Add the schedule, or give the one of this name a new definition. Times before now never fire.
+pub fn upsert(name: &str, cron: Option<&str>, time_zone: &str, storage: &str) -> Result<()> {
+    sql::run(
+        "INSERT INTO walwarden.schedule (name, cron, time_zone, storage) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (name) DO UPDATE SET cron = EXCLUDED.cron, time_zone = EXCLUDED.time_zone, \
+         storage = EXCLUDED.storage, checked_until = pg_catalog.clock_timestamp()",
+        &[Some(name), cron, Some(time_zone), Some(storage)],
+    )?;
+    Ok(())
+}
+
+/// Pause or resume. Times that pass while paused never fire.
+pub fn set_enabled(name: &str, enabled: bool) -> Result<()> {
+    let touched = sql::run(
+        "UPDATE walwarden.schedule SET enabled = $2::boolean, checked_until = pg_catalog.clock_timestamp() \
+         WHERE name = $1",
+        &[Some(name), Some(if enabled { "true" } else { "false" })],
+    )?;
+    if touched == 0 { Err(unknown(name)) } else { Ok(()) }
+}
+
+/// Remember up to when scheduled times are dealt with.
+pub fn set_checked_until(name: &str, time: DateTime<Utc>) -> Result<()> {
+    sql::run(
+        "UPDATE walwarden.schedule SET checked_until = $2::timestamptz WHERE name = $1",
+        &[Some(name), Some(&clock::to_text(time))],
+    )?;
+    Ok(())
+}
+
+/// Remove it. Its jobs and backups stay.
+pub fn delete(name: &str) -> Result<()> {
+    let touched = sql::run("DELETE FROM walwarden.schedule WHERE name = $1", &[Some(name)])?;
+    if touched == 0 { Err(unknown(name)) } else { Ok(()) }
+}
+
+fn from_row(row: &sql::Row) -> Result<Schedule> {
+    let micros: i64 = row.parse(5)?;
+    Ok(Schedule {
+        name: row.text(0)?,
+        cron: row.get(1).map(str::to_owned),
+        time_zone: row.text(2)?,
+        storage: row.text(3)?,
+        enabled: row.flag(4)?,
+        checked_until: DateTime::from_timestamp_micros(micros)
+            .ok_or_else(|| Error::internal("a schedule's time is out of range"))?,
+    })
+}
+
+fn unknown(name: &str) -> Error {
+    Error::new(ErrorClass::NotFound, format!("schedule \"{name}\" does not exist"))
+        .hint("See walwarden.schedules, or add one with walwarden.schedule().")
+}

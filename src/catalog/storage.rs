@@ -1,0 +1,84 @@
+//! `walwarden.storage`: where backups go.
+
+use crate::pg::sql;
+use walwarden_core::{Error, ErrorClass, Result};
+
+/// A row, not yet parsed: what was valid when it was added may need another look in a newer version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// Its name.
+    pub name: String,
+    /// Its URL.
+    pub url: String,
+    /// Its options, JSON text.
+    pub options: String,
+}
+
+/// The storage with this name.
+pub fn find(name: &str) -> Result<Storage> {
+    let row = sql::query_one(
+        "SELECT name, url, options::text FROM walwarden.storage WHERE name = $1",
+        &[Some(name)],
+    )?
+    .ok_or_else(|| unknown(name))?;
+    Ok(Storage { name: row.text(0)?, url: row.text(1)?, options: row.text(2)? })
+}
+
+/// Add a storage that was found valid.
+pub fn insert(storage: &Storage) -> Result<()> {
+    let added = sql::run(
+        "INSERT INTO walwarden.storage (name, url, options) VALUES ($1, $2, $3::jsonb) ON CONFLICT (name) DO NOTHING",
+        &[Some(&storage.name), Some(&storage.url), Some(&storage.options)],
+    )?;
+    if added == 0 {
+        return Err(Error::new(
+            ErrorClass::AlreadyExists,
+            format!("storage \"{}\" exists already", storage.name),
+        )
+        .hint("Change it with walwarden.alter_storage()."));
+    }
+    Ok(())
+}
+
+/// Change a storage to what was found valid.
+pub fn update(storage: &Storage) -> Result<()> {
+    sql::run(
+        "UPDATE walwarden.storage SET url = $2, options = $3::jsonb WHERE name = $1",
+        &[Some(&storage.name), Some(&storage.url), Some(&storage.options)],
+    )?;
+    Ok(())
+}
+
+/// Remove a storage that no schedule and no unfinished job uses. What was written there stays.
+pub fn delete(name: &str) -> Result<()> {
+    find(name)?;
+    if let Some(row) = sql::query_one(
+        "SELECT name FROM walwarden.schedule WHERE storage = $1 ORDER BY name LIMIT 1",
+        &[Some(name)],
+    )? {
+        return Err(Error::new(
+            ErrorClass::WrongState,
+            format!("storage \"{name}\" is used by schedule \"{}\"", row.text(0)?),
+        )
+        .hint("Give the schedule another storage, or remove it with walwarden.unschedule()."));
+    }
+    if sql::query_one(
+        "SELECT id FROM walwarden.job WHERE storage = $1 AND finalized_at IS NULL LIMIT 1",
+        &[Some(name)],
+    )?
+    .is_some()
+    {
+        return Err(Error::new(
+            ErrorClass::WrongState,
+            format!("storage \"{name}\" is used by a job that is not done"),
+        )
+        .hint("Wait for the job with walwarden.wait_for(), or stop it with walwarden.cancel()."));
+    }
+    sql::run("DELETE FROM walwarden.storage WHERE name = $1", &[Some(name)])?;
+    Ok(())
+}
+
+fn unknown(name: &str) -> Error {
+    Error::new(ErrorClass::NotFound, format!("storage \"{name}\" does not exist"))
+        .hint("See walwarden.storages, or add one with walwarden.add_storage().")
+}

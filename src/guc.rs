@@ -1,0 +1,80 @@
+//! Every setting of walwarden, with its meaning.
+
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::CString;
+
+/// Whether schedules fire; off also keeps the launcher from starting anything.
+pub static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
+/// First part of every object's path.
+pub static ORGANIZATION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"default"));
+/// How pg_dump connects, if not over the server's own socket as the operating-system user.
+pub static CONNINFO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// An AWS-style shared credentials file.
+pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Milliseconds a backup waits for a table's lock.
+pub static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+/// A secret that the leader gives to the session of the pg_dump that it starts; see `pg::toc_only`.
+pub static TOC_ONLY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+
+/// Define them all.
+pub fn init() {
+    GucRegistry::define_bool_guc(
+        c"walwarden.enabled",
+        c"Whether walwarden's schedules fire.",
+        c"Jobs started by hand run either way.",
+        &ENABLED,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"walwarden.organization",
+        c"First part of the path of every object walwarden writes.",
+        c"Letters, digits, dots, dashes and underscores.",
+        &ORGANIZATION,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"walwarden.conninfo",
+        c"How pg_dump connects to this server.",
+        c"Keywords host, port, user, passfile, service, sslmode, sslrootcert, sslcert, sslkey. Never a password. \
+          Empty: the server's own socket, as the operating-system user of the server.",
+        &CONNINFO,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"walwarden.credentials_file",
+        c"An AWS-style shared credentials file for storages with the option profile.",
+        c"It must belong to the server's user or root and be readable by nobody else.",
+        &CREDENTIALS_FILE,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_int_guc(
+        c"walwarden.lock_timeout",
+        c"How long a backup waits for a table's lock before it fails.",
+        c"",
+        &LOCK_TIMEOUT,
+        100,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    crate::pg::toc_only::define_setting(
+        c"walwarden.toc_only",
+        c"Answers every COPY TO STDOUT of this session with this text and the statement itself.",
+        c"For the pg_dump that walwarden starts; not for use by hand.",
+        &TOC_ONLY,
+    );
+}
+
+/// A text setting; None when unset or empty.
+pub fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
+    setting.get().map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}
+
+/// The first part of every object's path.
+pub fn organization() -> String {
+    text(&ORGANIZATION).unwrap_or_else(|| "default".to_owned())
+}

@@ -1,0 +1,27 @@
+//! The only unsafe code: safe types around what PostgreSQL offers in C. Nothing here knows of backups.
+//!
+//! Who frees what on ERROR: PostgreSQL's errors unwind as Rust panics through pgrx's guards, so Rust values on the
+//! stack are dropped; `Drop` here never calls into PostgreSQL except where it says so.
+#![allow(unsafe_code, reason = "the one place where it is needed; every block says why it is sound")]
+
+pub mod bgworker;
+pub mod caught;
+pub mod clock;
+pub mod copy_out;
+pub mod databases;
+pub mod extension;
+pub mod interrupts;
+pub mod locks;
+pub mod preload;
+pub mod process;
+pub mod queue;
+pub mod random;
+pub mod raw;
+pub mod segment;
+pub mod server;
+pub mod shared;
+pub mod sql;
+pub mod text;
+pub mod toc_only;
+pub mod transaction;
+pub mod waker;

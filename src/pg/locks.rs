@@ -1,0 +1,87 @@
+//! Locks a worker takes by number rather than by SQL.
+
+use super::caught::caught;
+use super::sql;
+use pgrx::pg_sys;
+use walwarden_core::Result;
+
+/// Session-level advisory locks of our own kind: pg_advisory_lock uses kinds 1 and 2 (lockfuncs.c), so users' keys
+/// never meet ours.
+const LOCK_KIND: u16 = 0x5757;
+
+/// What a walwarden process holds while it lives; PostgreSQL releases it when the process dies, however it dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// This job is being worked on.
+    Job(u128),
+    /// A backup runs in this database.
+    Backup,
+    /// Somebody cleans up after lost jobs in this database.
+    Reaper,
+}
+
+impl Claim {
+    fn tag(self) -> pg_sys::LOCKTAG {
+        let (first, second) = match self {
+            // The last 64 bits of a UUIDv7 are its random part.
+            Self::Job(id) => ((id >> 32) as u32, id as u32),
+            Self::Backup => (0, 1),
+            Self::Reaper => (0, 2),
+        };
+        // SAFETY: reads a process global that is set once connected.
+        let database = unsafe { pg_sys::MyDatabaseId };
+        pg_sys::LOCKTAG {
+            locktag_field1: database.to_u32(),
+            locktag_field2: first,
+            locktag_field3: second,
+            locktag_field4: LOCK_KIND,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+        }
+    }
+
+    /// Take it for this session if it is free.
+    pub fn try_take(self) -> Result<bool> {
+        let tag = self.tag();
+        caught(|| {
+            // SAFETY: the tag is well formed; a session lock outlives transactions until released or process end.
+            let outcome =
+                unsafe { pg_sys::LockAcquire(&raw const tag, pg_sys::ExclusiveLock as i32, true, true) };
+            Ok(outcome != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
+        })
+    }
+
+    /// Give it back.
+    pub fn release(self) -> Result<()> {
+        let tag = self.tag();
+        caught(|| {
+            // SAFETY: the tag is well formed; releasing what is not held only warns.
+            unsafe { pg_sys::LockRelease(&raw const tag, pg_sys::ExclusiveLock as i32, true) };
+            Ok(())
+        })
+    }
+
+    /// The process that holds it, if any. Asks pg_locks instead of trying the lock, so that looking never gets in
+    /// the way of a process that is about to take it. Must run inside a transaction.
+    pub fn holder(self) -> Result<Option<i32>> {
+        let tag = self.tag();
+        let row = sql::query_one(
+            "SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND database = $1::oid \
+             AND classid = $2::oid AND objid = $3::oid AND objsubid = $4::int2",
+            &[
+                Some(&tag.locktag_field1.to_string()),
+                Some(&tag.locktag_field2.to_string()),
+                Some(&tag.locktag_field3.to_string()),
+                Some(&tag.locktag_field4.to_string()),
+            ],
+        )?;
+        row.map(|row| row.parse(0)).transpose()
+    }
+}
+
+/// Take ACCESS SHARE on a table until the end of the transaction, without taking a snapshot. A lock that is not had
+/// within `lock_timeout` is raised as 55P03.
+pub fn lock_table(oid: u32) {
+    // SAFETY: inside a transaction; an oid that no longer names a table locks nothing that matters.
+    unsafe { pg_sys::LockRelationOid(pg_sys::Oid::from(oid), pg_sys::AccessShareLock as i32) };
+}

@@ -1,0 +1,177 @@
+//! Text between the database's encoding and Rust's UTF-8.
+//!
+//! pgrx's own `&str` and `String` panic in a database whose encoding is not UTF-8 as soon as a value is not ASCII;
+//! every text argument, result and parameter of walwarden goes through here instead.
+
+use crate::error::raise;
+use pgrx::callconv::{ArgAbi, BoxRet};
+use pgrx::pg_sys;
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
+use pgrx::{FromDatum, IntoDatum};
+use std::ffi::{CStr, CString};
+use walwarden_core::Error;
+
+/// A `text` argument or result, in UTF-8 on our side whatever the database's encoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl From<String> for Text {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+}
+
+/// Bytes in the database's encoding as UTF-8. Raises an error when they have no such form, as they may in SQL_ASCII.
+pub fn from_server(bytes: &[u8]) -> String {
+    String::from_utf8(to_utf8(bytes)).unwrap_or_else(|_| {
+        raise(
+            Error::invalid("text is not valid in any encoding walwarden can read")
+                .detail("The database's encoding is SQL_ASCII and the bytes are not UTF-8."),
+        )
+    })
+}
+
+/// The same for showing only: what has no form in UTF-8 becomes U+FFFD.
+pub fn from_server_lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&to_utf8(bytes)).into_owned()
+}
+
+fn to_utf8(bytes: &[u8]) -> Vec<u8> {
+    let Ok(length) = i32::try_from(bytes.len()) else { return bytes.to_vec() };
+    if bytes.is_ascii() {
+        return bytes.to_vec();
+    }
+    // SAFETY: the pointer and length describe `bytes`; the result is either the same pointer or a palloc'd,
+    // zero-terminated string that lives until the memory context goes, longer than this function.
+    unsafe {
+        let source = bytes.as_ptr().cast::<std::os::raw::c_char>();
+        let converted = pg_sys::pg_server_to_any(source, length, pg_sys::pg_enc::PG_UTF8 as i32);
+        if std::ptr::eq(converted, source) {
+            bytes.to_vec()
+        } else {
+            CStr::from_ptr(converted).to_bytes().to_vec()
+        }
+    }
+}
+
+/// UTF-8 in the database's encoding, as a C string; what the encoding cannot say becomes `?`.
+pub fn to_server(text: &str) -> CString {
+    let plain: Vec<u8> = text.bytes().filter(|b| *b != 0).collect();
+    let converted =
+        if plain.is_ascii() || database_is_utf8() { plain } else { convert_or_question_marks(text) };
+    CString::new(converted).unwrap_or_default()
+}
+
+/// Whether text needs no conversion at all.
+fn database_is_utf8() -> bool {
+    // SAFETY: reads a process global that is set before any extension code runs.
+    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+    encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32
+}
+
+fn convert_or_question_marks(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut buffer = [0u8; 4];
+    for character in text.chars().filter(|c| *c != '\0') {
+        let bytes = character.encode_utf8(&mut buffer).as_bytes();
+        if bytes.is_ascii() {
+            out.extend_from_slice(bytes);
+        } else {
+            out.extend_from_slice(&convert_character(bytes).unwrap_or_else(|| b"?".to_vec()));
+        }
+    }
+    out
+}
+
+/// One character, by the conversion that reports failure instead of raising it (`noError`).
+fn convert_character(utf8: &[u8]) -> Option<Vec<u8>> {
+    let mut source = [0u8; 5];
+    source.get_mut(..utf8.len())?.copy_from_slice(utf8);
+    let mut target = [0u8; 64];
+    // SAFETY: source is zero-terminated and `utf8.len()` bytes long; target is larger than any conversion of one
+    // character (MAX_CONVERSION_GROWTH is 4); with noError the function returns how many bytes it converted.
+    let converted = unsafe {
+        let utf8_encoding = pg_sys::pg_enc::PG_UTF8 as i32;
+        let database = pg_sys::GetDatabaseEncoding();
+        let procedure = pg_sys::FindDefaultConversionProc(utf8_encoding, database);
+        if procedure == pg_sys::InvalidOid {
+            return None;
+        }
+        pg_sys::pg_do_encoding_conversion_buf(
+            procedure,
+            utf8_encoding,
+            database,
+            source.as_mut_ptr(),
+            utf8.len() as i32,
+            target.as_mut_ptr(),
+            target.len() as i32,
+            true,
+        )
+    };
+    if converted as usize != utf8.len() {
+        return None;
+    }
+    let end = target.iter().position(|b| *b == 0)?;
+    Some(target.get(..end)?.to_vec())
+}
+
+impl FromDatum for Text {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        // SAFETY: the caller passes a text datum; its bytes are copied before anything can free them.
+        let bytes = unsafe { <&[u8]>::from_datum(datum, is_null) }?.to_vec();
+        Some(Self(from_server(&bytes)))
+    }
+}
+
+impl IntoDatum for Text {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        to_server(&self.0).as_bytes().into_datum()
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
+    }
+}
+
+// SAFETY: the SQL type is text, and the impls above read and write text datums.
+unsafe impl SqlTranslatable for Text {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Text);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("TEXT"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("TEXT")));
+}
+
+// SAFETY: unboxes by FromDatum; a null argument never reaches a strict function.
+unsafe impl<'fcx> ArgAbi<'fcx> for Text {
+    unsafe fn unbox_arg_unchecked(arg: pgrx::callconv::Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the argument's SQL type is text, by SqlTranslatable.
+        match unsafe { arg.unbox_arg_using_from_datum() } {
+            Some(text) => text,
+            None => raise(Error::invalid("an argument that is required must not be null")),
+        }
+    }
+
+    unsafe fn unbox_nullable_arg(arg: pgrx::callconv::Arg<'_, 'fcx>) -> pgrx::nullable::Nullable<Self> {
+        // SAFETY: the argument's SQL type is text, by SqlTranslatable.
+        unsafe { arg.unbox_arg_using_from_datum().into() }
+    }
+}
+
+// SAFETY: boxes a text datum allocated in the current memory context, as every text result is.
+unsafe impl BoxRet for Text {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut pgrx::callconv::FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+        match self.into_datum() {
+            // SAFETY: the datum is of the function's declared result type.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The SQL files of the extension, in the order they run. All SQL is written by hand there, also that of the functions
+//! in `api`: pgrx would make the schema with IF NOT EXISTS, which takes over a schema that somebody else made.
+
+pgrx::extension_sql_file!("../sql/bootstrap.sql", name = "schema", bootstrap);
+pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["schema"]);
+pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["tables"]);
+pgrx::extension_sql_file!("../sql/triggers.sql", name = "triggers", requires = ["functions"]);
+pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["triggers"]);
+pgrx::extension_sql_file!("../sql/install.sql", name = "install", requires = ["views"]);
+pgrx::extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

@@ -1,0 +1,27 @@
+//! The processes: launcher, tick, leader, copier. They find their work in tables; a lost wake-up costs one early or
+//! late tick, never a job.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub mod copier;
+pub mod dump;
+pub mod entry;
+pub mod io;
+pub mod launcher;
+pub mod leader;
+pub mod progress;
+pub mod reaper;
+pub mod remains;
+pub mod start;
+pub mod tick;
+
+static IS_WORKER: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is one of walwarden's own.
+pub fn is_worker() -> bool {
+    IS_WORKER.load(Ordering::Relaxed)
+}
+
+fn become_worker() {
+    IS_WORKER.store(true, Ordering::Relaxed);
+}

@@ -1,0 +1,130 @@
+//! The leader: one process for one running job. It keeps the job's state, starts the others, assembles the archive
+//! and proves it. Its transactions are short; the snapshot is held by the copier.
+
+mod archive;
+mod backup;
+mod manifest;
+mod prepare;
+mod proof;
+
+use crate::catalog::job::{self, Job};
+use crate::pg::bgworker::{self, Assignment};
+use crate::pg::locks::Claim;
+use crate::pg::transaction::transaction;
+use crate::pg::{extension, interrupts};
+use crate::worker::io::Io;
+use crate::worker::{reaper, start};
+use backup::Workshop;
+use std::time::Duration;
+use uuid::Uuid;
+use walwarden_core::{Error, ErrorClass, Result};
+
+/// How long the clean-up may hold up a leader that was told to stop.
+const HASTY_CLEAN_UP: Duration = Duration::from_millis(1000);
+/// How long it may take otherwise.
+const CLEAN_UP: Duration = Duration::from_secs(30);
+
+/// Main function, after the process was set up by `entry`.
+pub fn main() {
+    interrupts::install_orderly();
+    if let Err(error) = lead() {
+        crate::error::log(&error, "leader");
+    }
+}
+
+fn lead() -> Result<()> {
+    let Assignment { database, task } = bgworker::assignment()?;
+    let id: Uuid = task.parse().map_err(|_| Error::internal("a leader was started without a job"))?;
+    bgworker::connect(database)?;
+    bgworker::settle_session()?;
+    if !transaction(|| Ok(extension::exists()))? {
+        return Ok(());
+    }
+    if let Err(error) = reaper::reap() {
+        interrupts::check()?;
+        crate::error::log(&error, "reaping lost jobs");
+    }
+    // One backup at a time in a database. Who comes second leaves its job queued: the first one's last act is to
+    // start a leader for whatever is queued.
+    if !Claim::Backup.try_take()? {
+        return Ok(());
+    }
+    let outcome = work_on(id);
+    Claim::Backup.release()?;
+    outcome?;
+    match transaction(job::next_queued)? {
+        Some(next) if next != id => {
+            start::start_leader(next).map(drop).ok_or_else(|| bgworker::no_free_slot("leader"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn work_on(id: Uuid) -> Result<()> {
+    let claim = Claim::Job(id.as_u128());
+    if !claim.try_take()? {
+        return Ok(());
+    }
+    // None: canceled meanwhile, or another leader was first.
+    let outcome = match transaction(|| job::claim(id))? {
+        Some(job) => run(&job),
+        None => Ok(()),
+    };
+    claim.release()?;
+    outcome
+}
+
+fn run(job: &Job) -> Result<()> {
+    let mut workshop = Workshop::new(Io::start()?);
+    match backup::run(job, &mut workshop) {
+        Ok(()) => {
+            pgrx::log!("walwarden: job {} completed", job.id);
+            Ok(())
+        }
+        Err(error) => end_badly(job, workshop, error),
+    }
+}
+
+/// Stop what is running, remove what was written, and say in the job what happened. Told to stop, it hurries: what
+/// cannot be removed at once stays noted in the job and is removed by the next leader or tick.
+fn end_badly(job: &Job, mut workshop: Workshop, error: Error) -> Result<()> {
+    let leaving = interrupts::terminate_requested();
+    let canceled = !leaving && interrupts::cancel_requested();
+    interrupts::acknowledge();
+    if leaving {
+        // Nothing that others hold may keep the server from shutting down.
+        bgworker::set(c"lock_timeout", c"1s")?;
+    }
+    let error = workshop.stop(error);
+    let limit = if leaving || canceled { HASTY_CLEAN_UP } else { CLEAN_UP };
+    let cleaned = workshop.clean_up(limit);
+    let told = transaction(|| {
+        if !extension::exists() {
+            return Ok(());
+        }
+        if canceled {
+            let by = job::cancel_requester(job.id)?;
+            job::cancel(job.id, by.as_deref())?;
+        } else {
+            job::fail(job.id, &error)?;
+        }
+        if cleaned.is_ok() { job::clear_remains(job.id) } else { Ok(()) }
+    });
+    crate::error::log(&error, &format!("job {} {}", job.id, if canceled { "canceled" } else { "failed" }));
+    if let Err(trouble) = cleaned {
+        crate::error::log(&trouble, &format!("cleaning up after job {}", job.id));
+        if canceled && !leaving {
+            clean_up_at_leisure(job, &workshop)?;
+        }
+    }
+    told
+}
+
+fn clean_up_at_leisure(job: &Job, workshop: &Workshop) -> Result<()> {
+    match workshop.clean_up(CLEAN_UP) {
+        Ok(()) => transaction(|| job::clear_remains(job.id)),
+        Err(error) if error.class == ErrorClass::Terminated => Err(error),
+        // Logged once already; the next tick or leader tries again.
+        Err(_) => Ok(()),
+    }
+}

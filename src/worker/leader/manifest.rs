@@ -1,0 +1,160 @@
+//! The manifest of a backup, from what its steps found out.
+
+use super::archive::{Assembled, Contents};
+use super::backup::Snapshot as TakenSnapshot;
+use super::prepare::Prepared;
+use super::proof::PutObject;
+use crate::catalog::audit;
+use crate::catalog::job::{self, Job};
+use crate::pg::transaction::transaction;
+use crate::pg::{clock, server, text};
+use std::collections::HashMap;
+use walwarden_core::archive::{BlockIndex, Compression, TocEntry};
+use walwarden_core::manifest::{
+    Archive, AuditHead, Database, Extension, Format, LargeObjects, Lsn, Manifest, ManifestJob, Part, Piece,
+    ScheduleEntry, ServerVersion, Sha256Sum, Snapshot, StoredObject, Table, Tools, Totals,
+    to_canonical_bytes,
+};
+use walwarden_core::{Error, Result};
+use walwarden_store::{BackupKeys, Uploaded};
+
+/// Everything a manifest is made of.
+pub struct Facts<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// The database.
+    pub prepared: &'a Prepared,
+    /// Where its objects are.
+    pub keys: &'a BackupKeys,
+    /// The moment it shows.
+    pub snapshot: &'a TakenSnapshot,
+    /// Its table of contents.
+    pub contents: &'a Contents,
+    /// Its blocks.
+    pub assembled: &'a Assembled,
+    /// Its parts.
+    pub uploaded: &'a Uploaded,
+    /// How its blocks are compressed.
+    pub compression: Compression,
+    /// Its globals.
+    pub globals: &'a PutObject,
+    /// The key that will sign it.
+    pub key_id: String,
+}
+
+/// The canonical bytes.
+pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
+    let (head, started_at, trigger) =
+        transaction(|| Ok((audit::head()?, job::started_at(facts.job.id)?, facts.job.trigger)))?;
+    let Facts { job, prepared, keys, snapshot, contents, assembled, uploaded, .. } = facts;
+    let header = &contents.toc.header;
+    let manifest = Manifest {
+        format: Format::current(),
+        walwarden_version: env!("CARGO_PKG_VERSION").to_owned(),
+        job: ManifestJob {
+            id: job.id,
+            schedule: job.schedule.clone(),
+            trigger,
+            requested_by: job.requested_by.clone(),
+            queued_at: job.queued_at,
+            started_at,
+        },
+        organization: prepared.organization.clone(),
+        database: Database {
+            id: prepared.identity.id,
+            name: prepared.database_name.clone(),
+            oid: server::database_oid(),
+            system_identifier: server::system_identifier(),
+            encoding: server::encoding(),
+        },
+        server_version: ServerVersion { text: server::version(), number: server::version_number() },
+        tools: Tools { pg_dump: readable(header.dump_version.as_deref()) },
+        extensions: prepared
+            .extensions
+            .iter()
+            .map(|(name, version)| Extension { name: name.clone(), version: version.clone() })
+            .collect(),
+        snapshot: Snapshot { lsn: Lsn(snapshot.lsn), taken_at: snapshot.at },
+        archive: Archive {
+            key: keys.archive.clone(),
+            size: uploaded.size,
+            sha256: Sha256Sum(uploaded.sha256),
+            compression: facts.compression.name(),
+            format_version: format!("1.{}", header.version().minor()),
+            parts: uploaded
+                .parts
+                .iter()
+                .map(|part| Part { offset: part.offset, size: part.size, sha256: Sha256Sum(part.sha256) })
+                .collect(),
+        },
+        globals: Some(StoredObject {
+            key: facts.globals.key.clone(),
+            size: facts.globals.size,
+            sha256: Sha256Sum(facts.globals.sha256),
+        }),
+        tables: tables(contents, &assembled.blocks)?,
+        large_objects: LargeObjects {
+            count: assembled.large_objects,
+            raw_bytes: assembled.large_object_bytes,
+        },
+        totals: Totals {
+            tables: assembled.blocks.len() as u64,
+            rows: assembled.rows(),
+            raw_bytes: assembled.table_bytes(),
+        },
+        schedules: prepared
+            .schedules
+            .iter()
+            .map(|schedule| ScheduleEntry {
+                name: schedule.name.clone(),
+                cron: schedule.cron.clone(),
+                time_zone: schedule.time_zone.clone(),
+                storage: schedule.storage.clone(),
+                enabled: schedule.enabled,
+            })
+            .collect(),
+        audit_head: AuditHead { seq: head.seq, hash: head.hash },
+        key_id: facts.key_id.clone(),
+        finished_at: clock::now(),
+    };
+    to_canonical_bytes(&manifest)
+}
+
+fn tables(contents: &Contents, blocks: &[BlockIndex]) -> Result<Vec<Table>> {
+    let entries: HashMap<i32, &TocEntry> =
+        contents.toc.entries.iter().map(|entry| (entry.dump_id, entry)).collect();
+    blocks
+        .iter()
+        .map(|block| {
+            let entry = entries
+                .get(&block.dump_id)
+                .ok_or_else(|| Error::internal(format!("block {} has no entry", block.dump_id)))?;
+            Ok(Table {
+                schema: readable(entry.namespace.as_deref()),
+                name: readable(Some(&entry.tag)),
+                oid: entry.oid,
+                dump_id: block.dump_id,
+                rows: block.pieces.iter().map(|piece| piece.rows).sum(),
+                raw_bytes: block.pieces.iter().map(|piece| piece.raw_length).sum(),
+                block_offset: block.offset,
+                pieces: block
+                    .pieces
+                    .iter()
+                    .map(|piece| Piece {
+                        offset: piece.offset,
+                        length: piece.length,
+                        raw_length: piece.raw_length,
+                        rows: piece.rows,
+                        sha256: Sha256Sum(piece.sha256),
+                    })
+                    .collect(),
+            })
+        })
+        .collect()
+}
+
+/// Names for people and programs; the archive itself has their exact bytes. In a database in SQL_ASCII a name may be
+/// no text at all: what cannot be read is replaced.
+fn readable(bytes: Option<&[u8]>) -> String {
+    bytes.map(text::from_server_lossy).unwrap_or_default()
+}

@@ -1,0 +1,75 @@
+//! Complete means proven: what was written is fetched again and compared before the job may say so.
+
+use crate::worker::io::Io;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::sync::atomic::AtomicU64;
+use walwarden_core::key::PublicKey;
+use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_store::{BackupKeys, Store, Uploaded};
+
+/// How much of the archive is read back at a time: windows of 8 MiB.
+const WINDOWS: usize = 4;
+
+/// A small object as it went to storage.
+#[derive(Debug, Clone)]
+pub struct PutObject {
+    /// Its key.
+    pub key: String,
+    /// Its bytes' count.
+    pub size: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+}
+
+/// Read the archive back, part by part.
+pub fn archive(io: &Io, store: &Store, keys: &BackupKeys, uploaded: &Uploaded) -> Result<()> {
+    let (store, key, uploaded) = (store.clone(), keys.archive.clone(), uploaded.clone());
+    io.run(async move {
+        let read = AtomicU64::new(0);
+        store.verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &read, WINDOWS).await
+    })
+}
+
+/// Put a small object, create-only, and read it back.
+pub fn put(io: &Io, store: &Store, key: &str, bytes: Vec<u8>) -> Result<PutObject> {
+    let object =
+        PutObject { key: key.to_owned(), size: bytes.len() as u64, sha256: Sha256::digest(&bytes).into() };
+    let (store, key, bytes) = (store.clone(), key.to_owned(), Bytes::from(bytes));
+    io.run(async move {
+        store.put_new(&key, bytes.clone()).await?;
+        let read = store.get(&key).await?;
+        if read == bytes { Ok(()) } else { Err(differs(&key)) }
+    })?;
+    Ok(object)
+}
+
+/// Put the manifest and its signature; read both back, and check the signature over what was read.
+pub fn manifest(
+    io: &Io,
+    store: &Store,
+    keys: &BackupKeys,
+    manifest: &[u8],
+    signature: [u8; 64],
+    public_key: &PublicKey,
+) -> Result<()> {
+    // The signature first: the manifest is what makes a backup, and it comes last.
+    put(io, store, &keys.signature, signature.to_vec())?;
+    put(io, store, &keys.manifest, manifest.to_vec())?;
+    let (manifest_key, signature_key) = (keys.manifest.clone(), keys.signature.clone());
+    let store = store.clone();
+    let (body, signature) =
+        io.run(async move { Ok((store.get(&manifest_key).await?, store.get(&signature_key).await?)) })?;
+    if body != manifest {
+        return Err(differs(&keys.manifest));
+    }
+    public_key.verify_strict(&body, &signature)
+}
+
+fn differs(key: &str) -> Error {
+    Error::new(
+        ErrorClass::StorageCorrupt,
+        format!("object \"{key}\" reads back differently from what was written"),
+    )
+    .hint("The storage cannot be trusted with backups; check it with walwarden.check_storage().")
+}

@@ -1,0 +1,73 @@
+//! After the dead: jobs whose leader is gone become failed, and what they left in storage is removed.
+
+use crate::catalog::{audit, job};
+use crate::pg::locks::Claim;
+use crate::pg::transaction::transaction;
+use crate::worker::io::Io;
+use crate::worker::remains::{self, Destination};
+use std::time::Duration;
+use uuid::Uuid;
+use walwarden_core::{Error, ErrorClass, Result};
+
+/// How long one job's clean-up may take before it is left to the next tick.
+const CLEAN_UP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Reap this database's lost jobs, unless another process is at it.
+pub fn reap() -> Result<()> {
+    if !Claim::Reaper.try_take()? {
+        return Ok(());
+    }
+    let outcome = mark_lost_jobs().and_then(|()| clean_up_remains());
+    Claim::Reaper.release()?;
+    outcome
+}
+
+/// A leader holds its job's claim from before it claims the job until it ends: a begun job whose claim is free has
+/// lost its leader.
+fn mark_lost_jobs() -> Result<()> {
+    for id in transaction(job::begun)? {
+        let claim = Claim::Job(id.as_u128());
+        if !claim.try_take()? {
+            continue;
+        }
+        let outcome = transaction(|| mark_lost(id));
+        claim.release()?;
+        outcome?;
+    }
+    Ok(())
+}
+
+fn mark_lost(id: Uuid) -> Result<()> {
+    // Its leader may have ended it properly since the list was read.
+    if job::state(id)?.is_final() {
+        return Ok(());
+    }
+    let error = Error::new(ErrorClass::Lost, "the leader of the job is gone")
+        .detail("It was killed, or the server was restarted, while the job ran.")
+        .hint("Look into the server's log around the time the job started, then run the backup again.");
+    job::fail(id, &error)?;
+    audit::append("backup.reaped", Some(id), &audit::actor(), "{}")?;
+    Ok(())
+}
+
+fn clean_up_remains() -> Result<()> {
+    let all = transaction(job::with_remains)?;
+    if all.is_empty() {
+        return Ok(());
+    }
+    let io = Io::start()?;
+    for one in all {
+        let cleaned = Destination::from_json(&one.storage).and_then(|destination| {
+            remains::clean_up(&io, &destination, one.upload_id.as_deref(), CLEAN_UP_LIMIT)
+        });
+        match cleaned {
+            Ok(()) => transaction(|| job::clear_remains(one.job))?,
+            // Stays noted in the job's row; the next tick or leader tries again.
+            Err(error) if error.class == ErrorClass::Terminated || error.class == ErrorClass::Canceled => {
+                return Err(error);
+            }
+            Err(error) => crate::error::log(&error, &format!("cleaning up after job {}", one.job)),
+        }
+    }
+    Ok(())
+}

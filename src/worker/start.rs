@@ -1,0 +1,90 @@
+//! Starting the workers: registrations in one place, and the start of a leader at the caller's commit.
+
+use crate::pg::bgworker::{Assignment, Handle, Worker};
+use crate::pg::server;
+use pgrx::PgXactCallbackEvent;
+use std::cell::RefCell;
+use uuid::Uuid;
+
+/// Seconds until a launcher that failed is started again.
+const LAUNCHER_RESTART_SECONDS: i32 = 10;
+
+thread_local! {
+    /// Jobs queued by the transaction that is open in this session: their leaders start when it commits.
+    static QUEUED_HERE: RefCell<Vec<Uuid>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Register the launcher; only while preloading.
+pub fn register_launcher() {
+    Worker {
+        function: "walwarden_launcher_main",
+        name: "walwarden launcher",
+        assignment: Assignment { database: 0, task: String::new() },
+        restart_seconds: Some(LAUNCHER_RESTART_SECONDS),
+    }
+    .register_static();
+}
+
+/// Start a tick in a database.
+pub fn start_tick(database: u32) -> Option<Handle> {
+    Worker {
+        function: "walwarden_tick_main",
+        name: "walwarden tick",
+        assignment: Assignment { database, task: String::new() },
+        restart_seconds: None,
+    }
+    .start()
+}
+
+/// Start a leader for a job of this database. None when every worker slot is taken: the job stays queued.
+pub fn start_leader(job: Uuid) -> Option<Handle> {
+    Worker {
+        function: "walwarden_leader_main",
+        name: "walwarden leader",
+        assignment: Assignment { database: server::database_oid(), task: job.to_string() },
+        restart_seconds: None,
+    }
+    .start()
+}
+
+/// Start a copier of this database that finds its queues in the segment with this handle.
+pub fn start_copier(segment: u32) -> Option<Handle> {
+    Worker {
+        function: "walwarden_copier_main",
+        name: "walwarden copier",
+        assignment: Assignment { database: server::database_oid(), task: segment.to_string() },
+        restart_seconds: None,
+    }
+    .start()
+}
+
+/// Start the leader of a job when, and only if, the open transaction commits.
+pub fn start_leader_at_commit(job: Uuid) {
+    let first = QUEUED_HERE.with_borrow_mut(|jobs| {
+        jobs.push(job);
+        jobs.len() == 1
+    });
+    if first {
+        pgrx::register_xact_callback(PgXactCallbackEvent::Commit, || {
+            for job in QUEUED_HERE.take() {
+                if start_leader(job).is_none() {
+                    // An error is impossible here: the transaction has committed.
+                    pgrx::warning!(
+                        "job {job} stays queued: every worker slot is taken (max_worker_processes)"
+                    );
+                }
+            }
+        });
+        pgrx::register_xact_callback(PgXactCallbackEvent::Abort, || {
+            QUEUED_HERE.take();
+        });
+        pgrx::register_xact_callback(PgXactCallbackEvent::Prepare, || {
+            QUEUED_HERE.take();
+        });
+    }
+}
+
+/// Whether the open transaction itself queued this job, which therefore cannot start before it commits.
+pub fn waits_for_this_transaction(job: Uuid) -> bool {
+    QUEUED_HERE.with_borrow(|jobs| jobs.contains(&job))
+}

@@ -1,0 +1,130 @@
+//! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, starts a leader if a job
+//! waits, tells the launcher when to come again, and goes.
+
+use crate::catalog::schedule::{self, Schedule};
+use crate::catalog::{audit, database, job, storage};
+use crate::pg::bgworker::{self, Assignment};
+use crate::pg::locks::Claim;
+use crate::pg::shared::{self, Letter, NEVER};
+use crate::pg::transaction::transaction;
+use crate::pg::{clock, extension, interrupts};
+use crate::worker::{reaper, start};
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+use walwarden_core::job::Trigger;
+use walwarden_core::schedule::Cron;
+use walwarden_core::{ErrorClass, Result};
+
+/// A scheduled time that is noticed later than this, because the server was down or walwarden switched off, is
+/// missed: a nightly backup does not start in the middle of the morning.
+const LATEST_START: TimeDelta = TimeDelta::minutes(10);
+/// When remains could not be cleaned up, or a job waits for a leader: look again after this.
+const UNFINISHED_BUSINESS: TimeDelta = TimeDelta::seconds(60);
+
+/// Main function, after the process was set up by `entry`.
+pub fn main() {
+    interrupts::install_orderly();
+    match tick() {
+        Ok(()) => {}
+        Err(error) if error.class == ErrorClass::Terminated => {}
+        Err(error) => crate::error::log(&error, "tick"),
+    }
+}
+
+fn tick() -> Result<()> {
+    let Assignment { database, .. } = bgworker::assignment()?;
+    bgworker::connect(database)?;
+    bgworker::settle_session()?;
+    bgworker::set(c"lock_timeout", c"5s")?;
+    if !transaction(|| Ok(extension::exists()))? {
+        shared::post(Letter { database, due: NEVER });
+        return Ok(());
+    }
+    let now = clock::now();
+    let copy = transaction(|| Ok(!database::identity()?.is_of_this_database()))?;
+    let mut next = if copy { None } else { queue_due(now)? };
+    if let Err(error) = reaper::reap() {
+        interrupts::check()?;
+        crate::error::log(&error, "reaping lost jobs");
+    }
+    start_waiting_job()?;
+    if transaction(|| Ok(!job::with_remains()?.is_empty() || job::next_queued()?.is_some()))? {
+        let soon = now + UNFINISHED_BUSINESS;
+        next = Some(next.map_or(soon, |time| time.min(soon)));
+    }
+    let due = next.map_or(NEVER, |time| time.timestamp_micros());
+    shared::post(Letter { database, due });
+    Ok(())
+}
+
+/// Queue a job for each schedule that is due; gives the earliest time that is due next.
+fn queue_due(now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+    transaction(|| {
+        let mut next: Option<DateTime<Utc>> = None;
+        for schedule in schedule::lock_enabled()? {
+            let Some(expression) = schedule.cron.as_deref() else { continue };
+            let cron = match Cron::parse(expression, &schedule.time_zone) {
+                Ok(cron) => cron,
+                // It was valid when it was defined: say so in the log, and let the other schedules fire.
+                Err(error) => {
+                    crate::error::log(&error, &format!("schedule \"{}\"", schedule.name));
+                    continue;
+                }
+            };
+            if let Some((latest, passed_over)) = cron.latest_due(schedule.checked_until, now) {
+                queue_one(&schedule, latest, passed_over, now)?;
+                schedule::set_checked_until(&schedule.name, now)?;
+            }
+            if let Some(time) = cron.next_after(now) {
+                next = Some(next.map_or(time, |earliest| earliest.min(time)));
+            }
+        }
+        Ok(next)
+    })
+}
+
+/// Queue the latest scheduled time; those it passes over, and itself if it is too late, are missed.
+fn queue_one(schedule: &Schedule, latest: DateTime<Utc>, passed_over: u64, now: DateTime<Utc>) -> Result<()> {
+    let late = now - latest > LATEST_START;
+    let missed = passed_over + u64::from(late);
+    if missed > 0 {
+        note(schedule, "backup.missed", latest, Some(("count", missed)))?;
+    }
+    if late {
+        return Ok(());
+    }
+    if job::unfinished_of(&schedule.name)?.is_some() {
+        return note(schedule, "backup.skipped", latest, None);
+    }
+    // An unknown storage cannot be: the schedule references it.
+    storage::find(&schedule.storage)?;
+    job::insert(&job::NewJob {
+        id: Uuid::now_v7(),
+        schedule: Some(&schedule.name),
+        trigger: Trigger::Schedule,
+        scheduled_for: Some(latest),
+        storage: &schedule.storage,
+        requested_by: "walwarden",
+    })?;
+    Ok(())
+}
+
+fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&str, u64)>) -> Result<()> {
+    let mut detail = serde_json::json!({ "schedule": schedule.name, "scheduled_for": clock::to_text(time) });
+    if let (Some((name, count)), Some(fields)) = (count, detail.as_object_mut()) {
+        fields.insert(name.to_owned(), count.into());
+    }
+    audit::append(event, None, &audit::actor(), &detail.to_string()).map(drop)
+}
+
+/// Start a leader if a job waits and no backup runs: the running one's leader starts the next by itself.
+fn start_waiting_job() -> Result<()> {
+    let waiting =
+        transaction(|| Ok(if Claim::Backup.holder()?.is_some() { None } else { job::next_queued()? }))?;
+    if let Some(id) = waiting
+        && start::start_leader(id).is_none()
+    {
+        crate::error::log(&bgworker::no_free_slot("leader"), "tick");
+    }
+    Ok(())
+}
