@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use walwarden_core::Result;
-use walwarden_core::archive::statement::{TERMINATOR, check_statement};
+use walwarden_core::archive::statement::TERMINATOR;
 use walwarden_core::archive::{
     Algorithm, ArchiveReader, Assembler, BlockStart, Compression, FormatVersion, OffsetState, PieceEncoder,
     Section, Toc, TocEntry, leave_out_extension, wait_for_descendants,
@@ -145,24 +145,6 @@ fn compressed_and_plain_data_are_the_same() {
             .flatten()
             .collect();
         assert_eq!(objects, BTreeMap::from([(70_001, 14), (70_002, 0), (3_000_000_000, 4000)]));
-    }
-}
-
-#[test]
-fn copy_statements_are_recognized() {
-    for archive in NONE {
-        let toc = read_toc(archive);
-        for (tag, statement) in [
-            ("author", "COPY s.author (id, name, born) TO stdout;"),
-            ("Odd \"name", "COPY s.\"Odd \"\"name\" (\"a\nb\", \"select\") TO stdout;"),
-            ("zero", "COPY s.zero  TO stdout;"),
-            // Its rows load through the root.
-            ("moods_1", "COPY s.moods_1 (m) TO stdout;"),
-        ] {
-            let entry = named(&toc, "TABLE DATA", tag);
-            check_statement(entry, statement.as_bytes()).unwrap();
-            check_statement(named(&toc, "TABLE DATA", "empty"), statement.as_bytes()).unwrap_err();
-        }
     }
 }
 
