@@ -257,6 +257,22 @@ impl Cluster {
         });
     }
 
+    /// Kills one of the server's processes, and waits until the postmaster has answered as it does to a crash: it ends
+    /// all the others and starts anew.
+    ///
+    /// # Panics
+    /// When the server takes no connections a minute later.
+    pub fn kill9_process(&self, victim: &ChildProcess) {
+        let before = self.processes();
+        processes::kill(victim.pid);
+        wait_until("the server to end its processes", PATIENCE, || {
+            before.iter().all(|process| !process.is_running()).then_some(())
+        });
+        wait_until("the server to take connections again", PATIENCE, || {
+            self.try_sql("postgres", "SELECT 1").ok()
+        });
+    }
+
     /// Re-reads the configuration, after [`Cluster::append_config`].
     pub fn reload(&self) {
         processes::send(self.pid(), Signal::HUP);
@@ -327,6 +343,11 @@ impl Cluster {
         std::fs::create_dir(&path).unwrap_or_else(|e| panic!("mkdir {}: {e}", path.display()));
         self.user.own(&path);
         path
+    }
+
+    /// Gives a file to the user that the server runs as.
+    pub fn give_to_server(&self, path: &Path) {
+        self.user.own(path);
     }
 
     /// The port: the socket's number, and that on 127.0.0.1 with [`ClusterBuilder::tcp`].

@@ -59,6 +59,8 @@ pub fn normalized_dump(dump: &[u8]) -> Vec<u8> {
             skipping = is_walwarden(header);
             in_data = header.starts_with(b"-- Data for Name: ");
         }
+        // Not of this entry: what the next one needs (SET default_tablespace) stands before its header.
+        skipping = skipping && !line.starts_with(b"SET ");
         if !skipping {
             kept.push(line);
         }
@@ -96,7 +98,8 @@ pub(crate) fn without_volatile_lines(dump: &[u8]) -> Vec<u8> {
 }
 
 fn is_header(line: &[u8]) -> bool {
-    line.starts_with(b"-- Name: ") || line.starts_with(b"-- Data for Name: ")
+    const STARTS: [&[u8]; 3] = [b"-- Name: ", b"-- Data for Name: ", b"-- PostgreSQL database dump complete"];
+    STARTS.iter().any(|start| line.starts_with(start))
 }
 
 fn is_walwarden(header: &[u8]) -> bool {
@@ -141,20 +144,25 @@ mod tests {
     use super::*;
 
     const DUMP: &str = "\\restrict abc\n--\n-- Name: walwarden; Type: EXTENSION; Schema: -; Owner: -\n--\n\nCREATE EXTENSION walwarden;\n\n\n\
+        SET default_tablespace = '';\n\n\
         --\n-- Name: t; Type: TABLE; Schema: public; Owner: x\n--\n\nCREATE TABLE public.t (a text);\n\n\
         --\n-- Data for Name: storage; Type: TABLE DATA; Schema: walwarden; Owner: x\n--\n\n\
         COPY walwarden.storage (name) FROM stdin;\nlocal\n\\.\n\n\
         --\n-- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: x\n--\n\n\
-        COPY public.t (a) FROM stdin;\nb\n--\n-- Name: walwarden; Type: EXTENSION; \na\n\\.\n\n";
+        COPY public.t (a) FROM stdin;\nb\n--\n-- Name: walwarden; Type: EXTENSION; \na\n\\.\n\n\
+        --\n-- Name: SCHEMA walwarden; Type: ACL; Schema: -; Owner: x\n--\n\nGRANT USAGE ON SCHEMA walwarden TO y;\n\n\n\
+        --\n-- PostgreSQL database dump complete\n--\n\n";
 
     #[test]
     fn sorts_rows_and_leaves_walwarden_out() {
         let text = String::from_utf8(normalized_dump(&without_volatile_lines(DUMP.as_bytes()))).unwrap();
         assert_eq!(
             text,
-            "--\n-- Name: t; Type: TABLE; Schema: public; Owner: x\n--\n\nCREATE TABLE public.t (a text);\n\n\
+            "SET default_tablespace = '';\n\n\
+            --\n-- Name: t; Type: TABLE; Schema: public; Owner: x\n--\n\nCREATE TABLE public.t (a text);\n\n\
             --\n-- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: x\n--\n\n\
-            COPY public.t (a) FROM stdin;\n--\n-- Name: walwarden; Type: EXTENSION; \na\nb\n\\.\n\n"
+            COPY public.t (a) FROM stdin;\n--\n-- Name: walwarden; Type: EXTENSION; \na\nb\n\\.\n\n\
+            --\n-- PostgreSQL database dump complete\n--\n\n"
         );
     }
 

@@ -19,6 +19,32 @@ impl ChildProcess {
     pub fn is_running(&self) -> bool {
         Stat::read(self.pid).is_some_and(|stat| !stat.is_zombie && stat.started == self.started)
     }
+
+    /// Stops it where it is (`kill -STOP`), so that it cannot end by itself before the test kills it. `false` when it was
+    /// gone before.
+    #[must_use]
+    pub fn freeze(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).expect("a process id");
+        // Whether it is gone is what the state says.
+        let _ = kill_process(pid, Signal::STOP);
+        loop {
+            match Stat::read(self.pid) {
+                Some(stat) if stat.started == self.started && !stat.is_zombie => {
+                    if stat.is_stopped {
+                        return true;
+                    }
+                    std::thread::yield_now();
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    /// The processes it has started, such as the `pg_dump` of a worker.
+    #[must_use]
+    pub fn children(&self) -> Vec<Self> {
+        children(self.pid)
+    }
 }
 
 /// Whether a process with this id is there. A zombie is not.
@@ -58,6 +84,7 @@ pub(crate) fn children(parent: u32) -> Vec<ChildProcess> {
 
 struct Stat {
     is_zombie: bool,
+    is_stopped: bool,
     parent: u32,
     started: u64,
 }
@@ -70,6 +97,7 @@ impl Stat {
         let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
         Some(Self {
             is_zombie: matches!(*fields.first()?, "Z" | "X"),
+            is_stopped: matches!(*fields.first()?, "T" | "t"),
             parent: fields.get(1)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
@@ -86,8 +114,11 @@ mod tests {
         let seen = children(std::process::id()).into_iter().find(|child| child.pid == sleeper.id());
         let seen = seen.expect("the child is listed");
         assert!(seen.is_running());
+        assert!(seen.freeze());
+        assert!(seen.is_running());
         kill(seen.pid);
         sleeper.wait().expect("our child");
         assert!(!seen.is_running());
+        assert!(!seen.freeze());
     }
 }
