@@ -56,6 +56,9 @@ CREATE TRIGGER job_no_truncate BEFORE TRUNCATE ON walwarden.job
     FOR EACH STATEMENT EXECUTE FUNCTION walwarden._refuse_change();
 CREATE TRIGGER manifest_append_only BEFORE UPDATE OR DELETE ON walwarden.manifest
     FOR EACH ROW EXECUTE FUNCTION walwarden._refuse_change();
+CREATE TRIGGER manifest_no_truncate BEFORE TRUNCATE ON walwarden.manifest
+    FOR EACH STATEMENT EXECUTE FUNCTION walwarden._refuse_change();
+ALTER TABLE walwarden.manifest ENABLE ALWAYS TRIGGER manifest_no_truncate;
 ALTER TABLE walwarden.audit ENABLE ALWAYS TRIGGER audit_append_only;
 ALTER TABLE walwarden.audit ENABLE ALWAYS TRIGGER audit_no_truncate;
 ALTER TABLE walwarden.audit_head ENABLE ALWAYS TRIGGER audit_head_no_delete;

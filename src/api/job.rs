@@ -21,10 +21,7 @@ const LOOK_FOR_LEADER: Duration = Duration::from_secs(2);
 
 /// Queue a backup; it starts when the transaction commits.
 #[pg_extern(sql = false)]
-pub fn run_now(
-    schedule: Option<Text>,
-    storage: Option<Text>,
-) -> Result<pgrx::Uuid, ErrorReport> {
+pub fn run_now(schedule: Option<Text>, storage: Option<Text>) -> Result<pgrx::Uuid, ErrorReport> {
     queue(schedule.map(|text| text.0), storage.map(|text| text.0)).map(to_sql).map_err(report)
 }
 

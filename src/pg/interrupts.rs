@@ -9,13 +9,19 @@ use super::raw;
 use super::waker::Waker;
 use pgrx::pg_sys;
 use std::os::raw::c_int;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 use walwarden_core::{Error, ErrorClass, Result};
 
 static TERMINATE: AtomicBool = AtomicBool::new(false);
 static CANCEL: AtomicBool = AtomicBool::new(false);
 static RELOAD: AtomicBool = AtomicBool::new(false);
+/// What is being settled already, so that its repetition changes nothing: the postmaster signals each process twice,
+/// by itself and by its group (signal_child in postmaster.c), and users repeat a cancel.
+static SETTLING: AtomicU8 = AtomicU8::new(NOTHING);
+const NOTHING: u8 = 0;
+const A_CANCEL: u8 = 1;
+const THE_END: u8 = 2;
 
 /// Handlers for a process that ends its work in order: launcher, tick and leader.
 pub fn install_orderly() {
@@ -49,11 +55,17 @@ fn unblock() {
 }
 
 unsafe extern "C" fn on_terminate(_: c_int) {
+    if SETTLING.load(Ordering::SeqCst) == THE_END {
+        return;
+    }
     TERMINATE.store(true, Ordering::SeqCst);
     interrupt_statement();
 }
 
 unsafe extern "C" fn on_cancel(_: c_int) {
+    if SETTLING.load(Ordering::SeqCst) != NOTHING {
+        return;
+    }
     CANCEL.store(true, Ordering::SeqCst);
     interrupt_statement();
 }
@@ -94,9 +106,15 @@ pub fn cancel_requested() -> bool {
 
 /// Forget what was asked so far, so that the work of putting things right is not itself interrupted.
 pub fn acknowledge() {
+    SETTLING.store(if terminate_requested() { THE_END } else { A_CANCEL }, Ordering::SeqCst);
     TERMINATE.store(false, Ordering::SeqCst);
     CANCEL.store(false, Ordering::SeqCst);
     forget_statement_cancel();
+}
+
+/// What was acknowledged is settled: from here on a request counts again.
+pub fn settled() {
+    SETTLING.store(NOTHING, Ordering::SeqCst);
 }
 
 fn forget_statement_cancel() {

@@ -60,7 +60,7 @@ pub fn database_name() -> Result<(Vec<u8>, String)> {
         }
         CStr::from_ptr(name).to_bytes().to_vec()
     };
-    let text = text::from_server(&name);
+    let text = text::from_server_lossy(&name);
     Ok((name, text))
 }
 
@@ -105,7 +105,7 @@ pub fn session_user() -> String {
         let name = pg_sys::GetUserNameFromId(pg_sys::GetSessionUserId(), true);
         if name.is_null() { Vec::new() } else { CStr::from_ptr(name).to_bytes().to_vec() }
     };
-    text::from_server(&bytes)
+    text::from_server_lossy(&bytes)
 }
 
 /// A setting by name, as SHOW gives it without units; None when there is no such setting.

@@ -39,9 +39,59 @@ pub fn from_server(bytes: &[u8]) -> String {
     })
 }
 
-/// The same for showing only: what has no form in UTF-8 becomes U+FFFD.
+/// The same for showing, and for names of roles and databases: their catalogs are shared by all databases, so what a
+/// database of another encoding wrote there may be no text at all in this one's. Never raises; what has no form in UTF-8
+/// becomes U+FFFD, or `?` where the database could not store that. Must run inside a transaction.
 pub fn from_server_lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&to_utf8(bytes)).into_owned()
+    if bytes.is_ascii() || database_is_utf8() {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (done, converted) = convert_beginning(rest);
+        text.push_str(&String::from_utf8_lossy(&converted));
+        rest = rest.get(done..).unwrap_or_default();
+        if !rest.is_empty() {
+            text.push('?');
+            rest = &rest[1..];
+        }
+    }
+    text
+}
+
+/// As much of `bytes` as can be converted to UTF-8: how many bytes that was, and what they became.
+fn convert_beginning(bytes: &[u8]) -> (usize, Vec<u8>) {
+    let mut source = bytes.to_vec();
+    source.push(0);
+    // MAX_CONVERSION_GROWTH is 4.
+    let mut target = vec![0u8; 4 * bytes.len() + 1];
+    let (Ok(length), Ok(room)) = (i32::try_from(bytes.len()), i32::try_from(target.len())) else {
+        return (0, Vec::new());
+    };
+    // SAFETY: source is zero-terminated and `length` bytes long; target has room for any conversion of it; with noError
+    // the function returns how many bytes it converted.
+    let converted = unsafe {
+        let utf8_encoding = pg_sys::pg_enc::PG_UTF8 as i32;
+        let database = pg_sys::GetDatabaseEncoding();
+        let procedure = pg_sys::FindDefaultConversionProc(database, utf8_encoding);
+        if procedure == pg_sys::InvalidOid {
+            return (0, Vec::new());
+        }
+        pg_sys::pg_do_encoding_conversion_buf(
+            procedure,
+            database,
+            utf8_encoding,
+            source.as_mut_ptr(),
+            length,
+            target.as_mut_ptr(),
+            room,
+            true,
+        )
+    };
+    let end = target.iter().position(|b| *b == 0).unwrap_or(0);
+    target.truncate(end);
+    (usize::try_from(converted).unwrap_or(0), target)
 }
 
 fn to_utf8(bytes: &[u8]) -> Vec<u8> {

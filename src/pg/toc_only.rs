@@ -76,6 +76,14 @@ unsafe extern "C-unwind" fn process_utility(
             }
             return;
         }
+        if is_lock_of_tables((*planned).utilityStmt) && crate::guc::text(&crate::guc::TOC_ONLY).is_some() {
+            // The copier holds these locks since before the snapshot. Taken again here they could wait behind DDL that
+            // waits for the copier, which waits for this pg_dump: a circle that no deadlock check sees.
+            if !completion.is_null() {
+                (*completion).commandTag = pg_sys::CommandTag::CMDTAG_LOCK_TABLE;
+            }
+            return;
+        }
         match PREVIOUS {
             Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 previous(
@@ -113,6 +121,17 @@ unsafe fn is_copy_to_client(statement: *mut pg_sys::Node) -> bool {
         }
         let copy = statement.cast::<pg_sys::CopyStmt>();
         !(*copy).is_from && !(*copy).is_program && (*copy).filename.is_null()
+    }
+}
+
+/// # Safety
+/// `statement` must be a live node.
+unsafe fn is_lock_of_tables(statement: *mut pg_sys::Node) -> bool {
+    // SAFETY: the tag is checked before the cast; the caller's node is live.
+    unsafe {
+        !statement.is_null()
+            && (*statement).type_ == pg_sys::NodeTag::T_LockStmt
+            && (*statement.cast::<pg_sys::LockStmt>()).mode == pg_sys::AccessShareLock as i32
     }
 }
 

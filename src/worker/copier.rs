@@ -118,7 +118,7 @@ struct Tables {
 /// those it declared as configuration. The estimate counts TOAST, not indexes.
 fn list_tables() -> Result<Tables> {
     let rows = sql::query(
-        "SELECT c.oid, (c.relpages::bigint + CASE WHEN t.relpages IS NULL THEN 0 ELSE t.relpages END::bigint) \
+        "SELECT c.oid, (greatest(c.relpages, 0)::bigint + coalesce(greatest(t.relpages, 0), 0)::bigint) \
                 * current_setting('block_size')::bigint \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

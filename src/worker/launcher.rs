@@ -7,7 +7,7 @@ use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, databases, interrupts};
 use crate::worker::start;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use walwarden_core::{ErrorClass, Result};
 
@@ -28,7 +28,6 @@ pub fn main() {
     shared::set_launcher(0);
     match outcome {
         Ok(()) => {}
-        Err(error) if error.class == ErrorClass::Terminated => {}
         Err(error) => {
             crate::error::log(&error, "launcher");
             // Exit code 1: started again after the restart interval.
@@ -43,6 +42,8 @@ struct Launcher {
     due: HashMap<u32, i64>,
     /// Ticks under way.
     ticks: HashMap<u32, Handle>,
+    /// Databases that want another tick after the one under way.
+    again: HashSet<u32>,
 }
 
 impl Launcher {
@@ -58,7 +59,10 @@ impl Launcher {
             let sleep = if enabled { self.until_next() } else { LONGEST_SLEEP };
             // A canceled query means nothing to the launcher.
             match interrupts::wait(None, sleep) {
-                Err(error) if error.class == ErrorClass::Canceled => interrupts::acknowledge(),
+                Err(error) if error.class == ErrorClass::Canceled => {
+                    interrupts::acknowledge();
+                    interrupts::settled();
+                }
                 outcome => outcome?,
             }
         }
@@ -68,6 +72,12 @@ impl Launcher {
         match shared::collect() {
             Some(letters) => {
                 for Letter { database, due } in letters {
+                    // A wish for an early tick that came while a tick ran may have come after it read the schedules:
+                    // that tick's own report must not cancel it.
+                    if due == 0 && self.ticks.contains_key(&database) {
+                        self.again.insert(database);
+                    }
+                    let due = if due != 0 && self.again.remove(&database) { 0 } else { due };
                     self.due.insert(database, due);
                 }
             }

@@ -7,10 +7,12 @@ mod manifest;
 mod prepare;
 mod proof;
 
+use crate::catalog::database;
 use crate::catalog::job::{self, Job};
 use crate::pg::bgworker::{self, Assignment};
+use crate::pg::caught::caught;
 use crate::pg::locks::Claim;
-use crate::pg::transaction::transaction;
+use crate::pg::transaction::{self, transaction};
 use crate::pg::{extension, interrupts};
 use crate::worker::io::Io;
 use crate::worker::{reaper, start};
@@ -40,6 +42,7 @@ fn lead() -> Result<()> {
     if !transaction(|| Ok(extension::exists()))? {
         return Ok(());
     }
+    transaction(|| database::identity()?.require_this_database())?;
     if let Err(error) = reaper::reap() {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");
@@ -76,12 +79,17 @@ fn work_on(id: Uuid) -> Result<()> {
 
 fn run(job: &Job) -> Result<()> {
     let mut workshop = Workshop::new(Io::start()?);
-    match backup::run(job, &mut workshop) {
+    // What is raised instead of returned, by PostgreSQL or by a defect, is the job's error all the same.
+    match caught(|| backup::run(job, &mut workshop)).or_else(|error| transaction::settle(Err(error))) {
         Ok(()) => {
             pgrx::log!("walwarden: job {} completed", job.id);
             Ok(())
         }
-        Err(error) => end_badly(job, workshop, error),
+        Err(error) => {
+            let told = end_badly(job, workshop, error);
+            interrupts::settled();
+            told
+        }
     }
 }
 

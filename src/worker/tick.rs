@@ -42,7 +42,12 @@ fn tick() -> Result<()> {
     }
     let now = clock::now();
     let copy = transaction(|| Ok(!database::identity()?.is_of_this_database()))?;
-    let mut next = if copy { None } else { queue_due(now)? };
+    if copy {
+        // Its unfinished jobs are the original's: nothing of them may be touched here.
+        shared::post(Letter { database, due: NEVER });
+        return Ok(());
+    }
+    let mut next = queue_due(now)?;
     if let Err(error) = reaper::reap() {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");

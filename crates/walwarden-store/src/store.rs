@@ -52,6 +52,7 @@ impl Store {
         let mut policy = RetryPolicy::default();
         if let StorageOptions::S3(options) = options {
             policy.attempt_timeout = options.timeout;
+            policy.budget = 2 * options.timeout;
         }
         Self::open_with_policy(location, options, credentials, policy)
     }

@@ -204,7 +204,16 @@ fn begin_upload(
 
     let begun = {
         let (store, key) = (store.clone(), keys.archive.clone());
-        workshop.io.run(async move { store.begin_upload(&key).await })?
+        match workshop.io.run(async move { store.begin_upload(&key).await }) {
+            Ok(begun) => begun,
+            Err(error) => {
+                if is_refusal(error.class) {
+                    workshop.destination = None;
+                    transaction(|| job::clear_remains(job.id))?;
+                }
+                return Err(error);
+            }
+        }
     };
     workshop.upload_id = Some(begun.id().to_owned());
     transaction(|| job::set_remains(job.id, &noted, workshop.upload_id.as_deref()))?;
@@ -218,6 +227,17 @@ fn begin_upload(
     let task =
         workshop.io.spawn(begun.run(receiver, part_size, parts_in_flight as usize, Arc::clone(&stored)))?;
     Ok(Upload::new(sender, task, stored))
+}
+
+/// Whether storage answered with a clear no, so that nothing was begun there.
+fn is_refusal(class: ErrorClass) -> bool {
+    matches!(
+        class,
+        ErrorClass::StoragePermission
+            | ErrorClass::StorageNotFound
+            | ErrorClass::StorageConflict
+            | ErrorClass::StorageFull
+    )
 }
 
 fn start_copier(workshop: &mut Workshop, segment: &Segment) -> Result<(Receiver, Sender)> {

@@ -44,17 +44,20 @@ pub struct Facts<'a> {
 
 /// The canonical bytes.
 pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
-    let (head, started_at, trigger) =
-        transaction(|| Ok((audit::head()?, job::started_at(facts.job.id)?, facts.job.trigger)))?;
     let Facts { job, prepared, keys, snapshot, contents, assembled, uploaded, .. } = facts;
     let header = &contents.toc.header;
+    // Names are converted from the database's encoding, which needs a transaction.
+    let (head, started_at, tables, pg_dump) = transaction(|| {
+        let tables = tables(contents, &assembled.blocks)?;
+        Ok((audit::head()?, job::started_at(job.id)?, tables, readable(header.dump_version.as_deref())))
+    })?;
     let manifest = Manifest {
         format: Format::current(),
         walwarden_version: env!("CARGO_PKG_VERSION").to_owned(),
         job: ManifestJob {
             id: job.id,
             schedule: job.schedule.clone(),
-            trigger,
+            trigger: job.trigger,
             requested_by: job.requested_by.clone(),
             queued_at: job.queued_at,
             started_at,
@@ -68,7 +71,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
             encoding: server::encoding(),
         },
         server_version: ServerVersion { text: server::version(), number: server::version_number() },
-        tools: Tools { pg_dump: readable(header.dump_version.as_deref()) },
+        tools: Tools { pg_dump },
         extensions: prepared
             .extensions
             .iter()
@@ -92,7 +95,7 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
             size: facts.globals.size,
             sha256: Sha256Sum(facts.globals.sha256),
         }),
-        tables: tables(contents, &assembled.blocks)?,
+        tables,
         large_objects: LargeObjects {
             count: assembled.large_objects,
             raw_bytes: assembled.large_object_bytes,
