@@ -28,6 +28,14 @@ pub fn main() {
     shared::set_launcher(0);
     match outcome {
         Ok(()) => {}
+        // As PostgreSQL's own launchers: with exit code 0 the postmaster would never start it again.
+        Err(error) if error.class == ErrorClass::Terminated => {
+            pgrx::ereport!(
+                FATAL,
+                pgrx::prelude::PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN,
+                "terminating walwarden launcher due to administrator command"
+            );
+        }
         Err(error) => {
             crate::error::log(&error, "launcher");
             // Exit code 1: started again after the restart interval.
