@@ -10,8 +10,7 @@ pub fn connectable() -> Result<HashSet<u32>> {
     // SAFETY: a catalog scan inside a transaction, as get_database_list in launcher.c and autovacuum.c do it; tuples
     // are valid until the next one is fetched, and FormData_pg_database is the fixed part of each.
     unsafe {
-        let relation =
-            pg_sys::table_open(pg_sys::Oid::from(pg_sys::DatabaseRelationId), pg_sys::AccessShareLock as i32);
+        let relation = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as i32);
         let scan = pg_sys::systable_beginscan(
             relation,
             pg_sys::InvalidOid,

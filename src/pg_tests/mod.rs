@@ -1,4 +1,5 @@
 //! Tests that run inside a server, one rolled-back transaction each.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 // pgrx finds tests by their SQL schema, so the module must have this name.
 #[pgrx::pg_schema]
