@@ -29,6 +29,8 @@ impl From<&str> for Text {
     }
 }
 
+const UTF8: i32 = pg_sys::pg_enc::PG_UTF8 as i32;
+
 /// Bytes in the database's encoding as UTF-8. Raises an error when they have no such form, as they may in SQL_ASCII.
 pub fn from_server(bytes: &[u8]) -> String {
     String::from_utf8(to_utf8(bytes)).unwrap_or_else(|_| {
@@ -49,7 +51,7 @@ pub fn from_server_lossy(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut rest = bytes;
     while !rest.is_empty() {
-        let (done, converted) = convert_beginning(rest);
+        let (done, converted) = convert_beginning(rest, database_encoding(), UTF8);
         text.push_str(&String::from_utf8_lossy(&converted));
         rest = rest.get(done..).unwrap_or_default();
         if !rest.is_empty() {
@@ -60,8 +62,9 @@ pub fn from_server_lossy(bytes: &[u8]) -> String {
     text
 }
 
-/// As much of `bytes` as can be converted to UTF-8: how many bytes that was, and what they became.
-fn convert_beginning(bytes: &[u8]) -> (usize, Vec<u8>) {
+/// As much of `bytes` as the conversion between two encodings takes: how many bytes that was, and what they became. A
+/// conversion that does not exist takes nothing. The conversion reports failure instead of raising it (`noError`).
+fn convert_beginning(bytes: &[u8], from: i32, to: i32) -> (usize, Vec<u8>) {
     let mut source = bytes.to_vec();
     source.push(0);
     // MAX_CONVERSION_GROWTH is 4.
@@ -72,16 +75,14 @@ fn convert_beginning(bytes: &[u8]) -> (usize, Vec<u8>) {
     // SAFETY: source is zero-terminated and `length` bytes long; target has room for any conversion of it; with noError
     // the function returns how many bytes it converted.
     let converted = unsafe {
-        let utf8_encoding = pg_sys::pg_enc::PG_UTF8 as i32;
-        let database = pg_sys::GetDatabaseEncoding();
-        let procedure = pg_sys::FindDefaultConversionProc(database, utf8_encoding);
+        let procedure = pg_sys::FindDefaultConversionProc(from, to);
         if procedure == pg_sys::InvalidOid {
             return (0, Vec::new());
         }
         pg_sys::pg_do_encoding_conversion_buf(
             procedure,
-            database,
-            utf8_encoding,
+            from,
+            to,
             source.as_mut_ptr(),
             length,
             target.as_mut_ptr(),
@@ -103,7 +104,7 @@ fn to_utf8(bytes: &[u8]) -> Vec<u8> {
     // zero-terminated string that lives until the memory context goes, longer than this function.
     unsafe {
         let source = bytes.as_ptr().cast::<std::os::raw::c_char>();
-        let converted = pg_sys::pg_server_to_any(source, length, pg_sys::pg_enc::PG_UTF8 as i32);
+        let converted = pg_sys::pg_server_to_any(source, length, UTF8);
         if std::ptr::eq(converted, source) {
             bytes.to_vec()
         } else {
@@ -122,9 +123,12 @@ pub fn to_server(text: &str) -> CString {
 
 /// Whether text needs no conversion at all.
 fn database_is_utf8() -> bool {
+    [UTF8, pg_sys::pg_enc::PG_SQL_ASCII as i32].contains(&database_encoding())
+}
+
+fn database_encoding() -> i32 {
     // SAFETY: reads a process global that is set before any extension code runs.
-    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32
+    unsafe { pg_sys::GetDatabaseEncoding() }
 }
 
 fn convert_or_question_marks(text: &str) -> Vec<u8> {
@@ -135,42 +139,13 @@ fn convert_or_question_marks(text: &str) -> Vec<u8> {
         if bytes.is_ascii() {
             out.extend_from_slice(bytes);
         } else {
-            out.extend_from_slice(&convert_character(bytes).unwrap_or_else(|| b"?".to_vec()));
+            match convert_beginning(bytes, UTF8, database_encoding()) {
+                (done, converted) if done == bytes.len() => out.extend_from_slice(&converted),
+                _ => out.push(b'?'),
+            }
         }
     }
     out
-}
-
-/// One character, by the conversion that reports failure instead of raising it (`noError`).
-fn convert_character(utf8: &[u8]) -> Option<Vec<u8>> {
-    let mut source = [0u8; 5];
-    source.get_mut(..utf8.len())?.copy_from_slice(utf8);
-    let mut target = [0u8; 64];
-    // SAFETY: source is zero-terminated and `utf8.len()` bytes long; target is larger than any conversion of one
-    // character (MAX_CONVERSION_GROWTH is 4); with noError the function returns how many bytes it converted.
-    let converted = unsafe {
-        let utf8_encoding = pg_sys::pg_enc::PG_UTF8 as i32;
-        let database = pg_sys::GetDatabaseEncoding();
-        let procedure = pg_sys::FindDefaultConversionProc(utf8_encoding, database);
-        if procedure == pg_sys::InvalidOid {
-            return None;
-        }
-        pg_sys::pg_do_encoding_conversion_buf(
-            procedure,
-            utf8_encoding,
-            database,
-            source.as_mut_ptr(),
-            utf8.len() as i32,
-            target.as_mut_ptr(),
-            target.len() as i32,
-            true,
-        )
-    };
-    if converted as usize != utf8.len() {
-        return None;
-    }
-    let end = target.iter().position(|b| *b == 0)?;
-    Some(target.get(..end)?.to_vec())
 }
 
 impl FromDatum for Text {

@@ -66,21 +66,12 @@ unsafe extern "C-unwind" fn process_utility(
     // SAFETY: PostgreSQL passes a live plan and its source text; the previous hook and the standard function get
     // exactly what we got.
     unsafe {
-        if is_copy_to_client((*planned).utilityStmt)
-            && let Some(secret) = crate::guc::text(&crate::guc::TOC_ONLY)
+        if let Some(secret) = crate::guc::text(&crate::guc::TOC_ONLY)
+            && let Some(tag) = answer((*planned).utilityStmt, &secret, || statement_text(planned, text))
         {
-            answer_with_statement(&secret, statement_text(planned, text));
             if !completion.is_null() {
-                (*completion).commandTag = pg_sys::CommandTag::CMDTAG_COPY;
+                (*completion).commandTag = tag;
                 (*completion).nprocessed = 1;
-            }
-            return;
-        }
-        if is_lock_of_tables((*planned).utilityStmt) && crate::guc::text(&crate::guc::TOC_ONLY).is_some() {
-            // The copier holds these locks since before the snapshot. Taken again here they could wait behind DDL that
-            // waits for the copier, which waits for this pg_dump: a circle that no deadlock check sees.
-            if !completion.is_null() {
-                (*completion).commandTag = pg_sys::CommandTag::CMDTAG_LOCK_TABLE;
             }
             return;
         }
@@ -108,6 +99,27 @@ unsafe extern "C-unwind" fn process_utility(
                 completion,
             ),
         }
+    }
+}
+
+/// Answer a statement in PostgreSQL's place, if it is one of those that are: the tag it completes with.
+///
+/// # Safety
+/// `statement` must be a live node.
+unsafe fn answer<'a>(
+    statement: *mut pg_sys::Node,
+    secret: &str,
+    text: impl FnOnce() -> &'a [u8],
+) -> Option<pg_sys::CommandTag::Type> {
+    // SAFETY: by the caller.
+    unsafe {
+        if is_copy_to_client(statement) {
+            answer_with_statement(secret, text());
+            return Some(pg_sys::CommandTag::CMDTAG_COPY);
+        }
+        // The copier holds these locks since before the snapshot. Taken again here they could wait behind DDL that
+        // waits for the copier, which waits for this pg_dump: a circle that no deadlock check sees.
+        is_lock_of_tables(statement).then_some(pg_sys::CommandTag::CMDTAG_LOCK_TABLE)
     }
 }
 

@@ -57,7 +57,7 @@ struct Launcher {
 impl Launcher {
     fn run(&mut self) -> Result<()> {
         loop {
-            self.read_letters()?;
+            self.read_letters();
             self.forget_ended_ticks();
             let enabled = crate::guc::ENABLED.get();
             if enabled {
@@ -76,7 +76,7 @@ impl Launcher {
         }
     }
 
-    fn read_letters(&mut self) -> Result<()> {
+    fn read_letters(&mut self) {
         match shared::collect() {
             Some(letters) => {
                 for Letter { database, due } in letters {
@@ -89,9 +89,12 @@ impl Launcher {
                     self.due.insert(database, due);
                 }
             }
-            None => self.due.values_mut().for_each(|due| *due = 0),
+            // Some were lost: every database is looked at, those with a tick under way once more.
+            None => {
+                self.due.values_mut().for_each(|due| *due = 0);
+                self.again.extend(self.ticks.keys());
+            }
         }
-        Ok(())
     }
 
     fn forget_ended_ticks(&mut self) {

@@ -23,10 +23,10 @@ use walwarden_core::{Error, ErrorClass, Result};
 
 /// How long the clean-up may hold up a leader that was told to stop.
 const HASTY_CLEAN_UP: Duration = Duration::from_millis(1000);
-/// A shutdown reaches all processes within this.
-const SIGNAL_SPREAD: Duration = Duration::from_millis(200);
 /// How long it may take otherwise.
 const CLEAN_UP: Duration = Duration::from_secs(30);
+/// A shutdown reaches all processes within this.
+const SIGNAL_SPREAD: Duration = Duration::from_millis(200);
 
 /// Main function, after the process was set up by `entry`.
 pub fn main() {
@@ -98,42 +98,22 @@ fn run(job: &Job) -> Result<()> {
 /// Stop what is running, remove what was written, and say in the job what happened. Told to stop, it hurries: what
 /// cannot be removed at once stays noted in the job and is removed by the next leader or tick.
 fn end_badly(job: &Job, mut workshop: Workshop, error: Error) -> Result<()> {
-    let error = if error.class == ErrorClass::Lost {
-        // In a shutdown the copier may be told to end a moment before we are.
-        interrupts::wait(None, SIGNAL_SPREAD).err().unwrap_or(error)
-    } else {
-        error
-    };
+    let error = reason_behind(error);
     let leaving = interrupts::terminate_requested();
     let canceled = !leaving && interrupts::cancel_requested();
     interrupts::acknowledge();
     if leaving {
-        // Nothing that others hold may keep the server from shutting down.
-        bgworker::set(c"lock_timeout", c"1s")?;
+        hurry()?;
     }
     let error = workshop.stop(error);
     let limit = if leaving || canceled { HASTY_CLEAN_UP } else { CLEAN_UP };
     let cleaned = workshop.clean_up(limit);
-    let tell = || {
-        transaction(|| {
-            if !extension::exists() {
-                return Ok(());
-            }
-            if canceled {
-                let by = job::cancel_requester(job.id)?;
-                job::cancel(job.id, by.as_deref())?;
-            } else {
-                job::fail(job.id, &error)?;
-            }
-            if cleaned.is_ok() { job::clear_remains(job.id) } else { Ok(()) }
-        })
-    };
-    let mut told = tell();
+    let mut told = tell(job, &error, canceled, cleaned.is_ok());
     if !leaving && interrupts::terminate_requested() {
         // Told to end while settling something else: what happened is still written down.
         interrupts::acknowledge();
-        bgworker::set(c"lock_timeout", c"1s")?;
-        told = told.or_else(|_| tell());
+        hurry()?;
+        told = told.or_else(|_| tell(job, &error, canceled, cleaned.is_ok()));
     }
     crate::error::log(&error, &format!("job {} {}", job.id, if canceled { "canceled" } else { "failed" }));
     if let Err(trouble) = cleaned {
@@ -143,6 +123,36 @@ fn end_badly(job: &Job, mut workshop: Workshop, error: Error) -> Result<()> {
         }
     }
     told
+}
+
+/// In a shutdown a copier may be told to end a moment before we are.
+fn reason_behind(error: Error) -> Error {
+    if error.class == ErrorClass::Lost {
+        interrupts::wait(None, SIGNAL_SPREAD).err().unwrap_or(error)
+    } else {
+        error
+    }
+}
+
+/// Nothing that others hold may keep the server from shutting down.
+fn hurry() -> Result<()> {
+    bgworker::set(c"lock_timeout", c"1s")
+}
+
+/// Write into the job what became of it.
+fn tell(job: &Job, error: &Error, canceled: bool, clean: bool) -> Result<()> {
+    transaction(|| {
+        if !extension::exists() {
+            return Ok(());
+        }
+        if canceled {
+            let by = job::cancel_requester(job.id)?;
+            job::cancel(job.id, by.as_deref())?;
+        } else {
+            job::fail(job.id, error)?;
+        }
+        if clean { job::clear_remains(job.id) } else { Ok(()) }
+    })
 }
 
 fn clean_up_at_leisure(job: &Job, workshop: &Workshop) -> Result<()> {

@@ -41,8 +41,7 @@ fn tick() -> Result<()> {
         return Ok(());
     }
     let now = clock::now();
-    let copy = transaction(|| Ok(!database::identity()?.is_of_this_database()))?;
-    if copy {
+    if transaction(|| Ok(!database::identity()?.is_of_this_database()))? {
         // Its unfinished jobs are the original's: nothing of them may be touched here.
         shared::post(Letter { database, due: NEVER });
         return Ok(());
