@@ -156,8 +156,12 @@ fn a_queued_job_outlives_the_server() {
     for preload in [true, false] {
         let builder = Cluster::builder();
         let mut site = Site::local(if preload { builder.preload_walwarden() } else { builder });
+        let mut session = site.cluster.client(APP);
         let held = site.hold(Hold::LockWait);
-        let waiting = run_now(&site.cluster, APP, "");
+        // Else a leader could take up the job between the end of the first one and its own.
+        site.cluster.freeze_postmaster();
+        let waiting: String =
+            session.query_one("SELECT walwarden.run_now()::text", &[]).expect("a job").get(0);
         Victim::Postmaster.kill(&mut site);
         let lost = held.let_go(&site);
         if preload {
@@ -167,6 +171,53 @@ fn a_queued_job_outlives_the_server() {
         }
         assert_eq!(site.job(&lost)["error_class"], "lost");
     }
+}
+
+/// A database that was set back in time, or copied together with its cluster, finds jobs running that the original has
+/// completed since. It must not take their objects for remains.
+#[test]
+fn what_another_server_completed_stays() {
+    let mut site = Site::local(Cluster::builder());
+    let folder = site.cluster.data_dir().join("pg_walwarden/backups");
+    let lose_a_job = |site: &mut Site| {
+        let held = site.hold(Hold::LockWait);
+        Victim::Postmaster.kill(site);
+        let lost = held.let_go(site);
+        let noted = |field: &str| {
+            site.sql(&format!("SELECT cleanup_storage ->> '{field}' FROM walwarden.job WHERE id = '{lost}'"))
+        };
+        (noted("manifest_key"), noted("upload_key"), lost)
+    };
+    let to_clean_up = "SELECT jobs_to_clean_up FROM walwarden.status";
+
+    // Set back: by now the manifest is there.
+    let (manifest, archive, lost) = lose_a_job(&mut site);
+    for key in [&manifest, &archive] {
+        std::fs::write(folder.join(key), "of the original").expect("a file among the backups");
+    }
+    assert_eq!(site.sql(&format!("SELECT walwarden.wait_for('{lost}', '1 minute')")), "failed");
+    assert_eq!(site.sql(to_clean_up), "0");
+    for key in [&manifest, &archive] {
+        assert_eq!(std::fs::read_to_string(folder.join(key)).unwrap(), "of the original");
+    }
+
+    // Copied: the original may be at it still.
+    let (_, archive, lost) = lose_a_job(&mut site);
+    std::fs::write(folder.join(&archive), "of the original").expect("a file among the backups");
+    site.sql(&format!(
+        "UPDATE walwarden.job SET cleanup_storage = jsonb_set(cleanup_storage, '{{server,place}}', '\"elsewhere\"') \
+         WHERE id = '{lost}'"
+    ));
+    assert_eq!(site.sql(&format!("SELECT walwarden.wait_for('{lost}', '1 minute')")), "failed");
+    assert_eq!(site.sql(to_clean_up), "1");
+    // And is not any more after days.
+    site.sql(&format!(
+        "UPDATE walwarden.job SET cleanup_storage = jsonb_set(cleanup_storage, '{{noted_at}}', '\"2020-01-01T00:00:00Z\"') \
+         WHERE id = '{lost}'"
+    ));
+    back_up(&site.cluster, APP, "");
+    assert_eq!(site.sql(to_clean_up), "0");
+    assert!(site.stored().iter().all(|name| !name.contains(&lost)));
 }
 
 /// Kills at moments nobody chose: whatever a backup was doing, its job is completed exactly if its manifest is there, and

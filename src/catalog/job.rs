@@ -65,6 +65,8 @@ pub struct Remains {
     pub storage: String,
     /// A multipart upload that was begun.
     pub upload_id: Option<String>,
+    /// Whether it had come to the step that ends with its manifest.
+    pub finalizing: bool,
 }
 
 /// Queue a job. False when this scheduled time was queued before.
@@ -259,13 +261,18 @@ pub fn unfinished_of(schedule: &str) -> Result<Option<Uuid>> {
 /// Finished jobs that still have something to clean up.
 pub fn with_remains() -> Result<Vec<Remains>> {
     sql::query(
-        "SELECT id, cleanup_storage::text, upload_id FROM walwarden.job \
+        "SELECT id, cleanup_storage::text, upload_id, finalizing_at IS NOT NULL FROM walwarden.job \
          WHERE cleanup_storage IS NOT NULL AND finalized_at IS NOT NULL ORDER BY id",
         &[],
     )?
     .iter()
     .map(|row| {
-        Ok(Remains { job: row.parse(0)?, storage: row.text(1)?, upload_id: row.get(2).map(str::to_owned) })
+        Ok(Remains {
+            job: row.parse(0)?,
+            storage: row.text(1)?,
+            upload_id: row.get(2).map(str::to_owned),
+            finalizing: row.flag(3)?,
+        })
     })
     .collect()
 }

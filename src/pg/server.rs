@@ -1,11 +1,12 @@
 //! Facts about the server and the database this process is in.
 
-use super::text;
+use super::{clock, text};
 use pgrx::pg_sys;
 use std::ffi::{CStr, OsStr};
 use std::os::raw::c_char;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use walwarden_core::remains::Server;
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// The directory of the server's own programs: pg_dump from here has the server's very version.
@@ -42,6 +43,24 @@ pub fn port() -> i32 {
 pub fn system_identifier() -> u64 {
     // SAFETY: the control file was read at server start.
     unsafe { pg_sys::GetSystemIdentifier() }
+}
+
+/// This running server, so that its own remains can be told from those of a server it is a copy of. Not during
+/// recovery: there is no timeline to write to.
+pub fn running() -> Server {
+    // SAFETY: reads shared memory and a process global set at server start.
+    let (timeline, started) = unsafe { (pg_sys::GetWALInsertionTimeLine(), pg_sys::PgStartTime) };
+    let directory = data_directory();
+    let place = format!("{}:{} timeline {timeline}", host_name(), directory.display());
+    Server { place, started_at: clock::from_postgres(started) }
+}
+
+fn host_name() -> String {
+    let mut name = [0u8; 256];
+    // SAFETY: gethostname fills at most the buffer it is given; the last byte stays zero.
+    let status = unsafe { libc::gethostname(name.as_mut_ptr().cast::<c_char>(), name.len() - 1) };
+    let end = name.iter().position(|b| *b == 0).unwrap_or(0);
+    if status == 0 { String::from_utf8_lossy(&name[..end]).into_owned() } else { String::new() }
 }
 
 /// The oid of this database.

@@ -4,7 +4,7 @@ use crate::catalog::{audit, job};
 use crate::pg::locks::Claim;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
-use crate::worker::remains::{self, Destination};
+use crate::worker::remains::{self, Cleaned};
 use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::{Error, ErrorClass, Result};
@@ -57,11 +57,17 @@ fn clean_up_remains() -> Result<()> {
     }
     let io = Io::start()?;
     for one in all {
-        let cleaned = Destination::from_json(&one.storage).and_then(|destination| {
-            remains::clean_up(&io, &destination, one.upload_id.as_deref(), CLEAN_UP_LIMIT)
-        });
-        match cleaned {
-            Ok(()) => transaction(|| job::clear_remains(one.job))?,
+        match remains::clean_up_lost(&io, &one, CLEAN_UP_LIMIT) {
+            Ok(Cleaned::Removed) => transaction(|| job::clear_remains(one.job))?,
+            Ok(Cleaned::Proven) => {
+                pgrx::log!(
+                    "walwarden: job {} was lost, but its backup is complete in storage and stays",
+                    one.job
+                );
+                transaction(|| job::clear_remains(one.job))?;
+            }
+            // This server may be a copy of the one that runs the job: a later tick decides.
+            Ok(Cleaned::NotYet) => {}
             // Stays noted in the job's row; the next tick or leader tries again.
             Err(error) if error.class == ErrorClass::Terminated || error.class == ErrorClass::Canceled => {
                 return Err(error);

@@ -1,10 +1,14 @@
 //! What a job that does not complete must not leave behind: its upload and its objects. Written down in the job's
 //! row before the first byte goes out, so that whoever comes next can clean up after a process that was killed.
 
+use crate::catalog::job::Remains;
+use crate::pg::{clock, server};
 use crate::worker::io::Io;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
+use walwarden_core::remains::{Removal, Server};
 use walwarden_core::{Error, Result};
 use walwarden_store::{CredentialSource, Location, StorageOptions, Store};
 
@@ -15,10 +19,16 @@ pub struct Destination {
     pub url: String,
     /// The storage's options.
     pub options: serde_json::Value,
-    /// Every key the job may write, the manifest first: without it there is no backup.
+    /// The manifest's key: with it there is a backup.
+    pub manifest_key: String,
+    /// Every other key the job may write.
     pub keys: Vec<String>,
     /// The key that a multipart upload writes to.
     pub upload_key: String,
+    /// The server that wrote there.
+    pub server: Server,
+    /// When this was noted.
+    pub noted_at: DateTime<Utc>,
 }
 
 impl Destination {
@@ -51,6 +61,35 @@ fn credentials() -> CredentialSource {
     CredentialSource::from_environment(crate::guc::text(&crate::guc::CREDENTIALS_FILE).map(PathBuf::from))
 }
 
+/// What became of the remains of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleaned {
+    /// Nothing is left.
+    Removed,
+    /// They are a backup: whatever the job's row says, its manifest is there.
+    Proven,
+    /// They may be those of a job that runs on another server, of which this one is a copy.
+    NotYet,
+}
+
+/// Remove what a lost job left, within a time, unless it is not ours to remove.
+pub fn clean_up_lost(io: &Io, remains: &Remains, limit: Duration) -> Result<Cleaned> {
+    let destination = Destination::from_json(&remains.storage)?;
+    let Destination { server: writer, noted_at, .. } = &destination;
+    match Removal::of(writer, *noted_at, remains.finalizing, &server::running(), clock::now()) {
+        Removal::NotYet => return Ok(Cleaned::NotYet),
+        Removal::UnlessProven => {
+            let (store, key) = (destination.open()?, destination.manifest_key.clone());
+            if io.run_within(limit, async move { store.exists(&key).await })? {
+                return Ok(Cleaned::Proven);
+            }
+        }
+        Removal::Now => {}
+    }
+    clean_up(io, &destination, remains.upload_id.as_deref(), limit)?;
+    Ok(Cleaned::Removed)
+}
+
 /// Abort the upload and delete the objects, within a time. Ok means that nothing is left.
 pub fn clean_up(io: &Io, destination: &Destination, upload_id: Option<&str>, limit: Duration) -> Result<()> {
     let store = destination.open()?;
@@ -62,7 +101,8 @@ pub fn clean_up(io: &Io, destination: &Destination, upload_id: Option<&str>, lim
         if let Some(id) = &upload_id {
             outcomes.push(store.abort_upload(&destination.upload_key, id).await);
         }
-        for key in &destination.keys {
+        // The manifest first: without it there is no backup.
+        for key in std::iter::once(&destination.manifest_key).chain(&destination.keys) {
             outcomes.push(store.delete(key).await);
         }
         outcomes.into_iter().collect()

@@ -9,6 +9,7 @@ pub mod job;
 pub mod key;
 pub mod manifest;
 pub mod message;
+pub mod remains;
 pub mod schedule;
 
 pub use error::{Error, ErrorClass, Result};

@@ -257,6 +257,11 @@ impl Cluster {
         });
     }
 
+    /// Stops the postmaster where it is: sessions go on, but no process is started or seen to end. Until [`Self::kill9`].
+    pub fn freeze_postmaster(&self) {
+        processes::send(self.pid(), Signal::STOP);
+    }
+
     /// Kills one of the server's processes, and waits until the postmaster has answered as it does to a crash: it ends
     /// all the others and starts anew.
     ///

@@ -11,7 +11,7 @@ use crate::pg::bgworker::{self, Handle, Status};
 use crate::pg::queue::{self, Receiver, Sender};
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
-use crate::pg::{extension, interrupts};
+use crate::pg::{clock, extension, interrupts, server};
 use crate::worker::dump::{Connection, Dump, dump_globals};
 use crate::worker::io::Io;
 use crate::worker::progress::Phase;
@@ -195,8 +195,11 @@ fn begin_upload(
     let destination = Destination {
         url: prepared.storage.url.clone(),
         options: prepared.options.clone(),
-        keys: vec![keys.manifest.clone(), keys.signature.clone(), keys.globals.clone(), keys.archive.clone()],
+        manifest_key: keys.manifest.clone(),
+        keys: vec![keys.signature.clone(), keys.globals.clone(), keys.archive.clone()],
         upload_key: keys.archive.clone(),
+        server: server::running(),
+        noted_at: clock::now(),
     };
     let noted = destination.to_json()?;
     transaction(|| job::set_remains(job.id, &noted, None))?;
