@@ -103,10 +103,19 @@ impl S3Client {
         self.put(bucket, key, &bytes);
     }
 
-    /// Whether the bucket can be listed; `false` also while the server is still starting.
+    /// Whether the bucket can be listed and an object written, read and deleted: a server that is still starting lists
+    /// before it knows where its objects are.
     pub(crate) fn try_bucket(&self, bucket: &str) -> bool {
-        self.try_send("GET", &format!("/{bucket}"), &[("list-type", "2")], &[])
-            .is_ok_and(|answer| answer.status == 200)
+        let object = object_path(bucket, "is-it-up");
+        let asks = [
+            ("GET", format!("/{bucket}"), [("list-type", "2")].as_slice(), b"".as_slice()),
+            ("PUT", object.clone(), &[], b"yes"),
+            ("GET", object.clone(), &[], b""),
+            ("DELETE", object, &[], b""),
+        ];
+        asks.iter().all(|(method, path, query, body)| {
+            self.try_send(method, path, query, body).is_ok_and(|answer| (200..300).contains(&answer.status))
+        })
     }
 
     fn send(&self, method: &str, path: &str, query: &[(&str, &str)], body: &[u8]) -> Answer {
