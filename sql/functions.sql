@@ -4,10 +4,11 @@
 
 -- Jobs
 
-CREATE FUNCTION walwarden.run_now(schedule text DEFAULT NULL, storage text DEFAULT NULL) RETURNS uuid
+CREATE FUNCTION walwarden.run_now(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
+        compression text DEFAULT NULL, max_rate text DEFAULT NULL) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'run_now_wrapper';
-COMMENT ON FUNCTION walwarden.run_now(text, text) IS
+COMMENT ON FUNCTION walwarden.run_now(text, text, integer, text, text) IS
     'queue a backup and return its job id at once; it starts when the transaction commits';
 
 CREATE FUNCTION walwarden.wait_for(job uuid, timeout interval DEFAULT NULL) RETURNS text
@@ -31,11 +32,11 @@ CREATE FUNCTION walwarden._refuse_transaction_block(what text) RETURNS void
 
 -- Schedules
 
-CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT 'local')
-    RETURNS timestamptz
+CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT 'local',
+        jobs integer DEFAULT NULL, compression text DEFAULT NULL, max_rate text DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'define_schedule_wrapper';
-COMMENT ON FUNCTION walwarden.schedule(text, text, text, text) IS
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text) IS
     'define a schedule, or define it anew: five-field cron in a time zone; blank runs by hand only; return the next run';
 
 CREATE FUNCTION walwarden.unschedule(name text) RETURNS void
@@ -76,6 +77,12 @@ CREATE FUNCTION walwarden.check_storage(name text) RETURNS TABLE (step text, ok 
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'check_storage_wrapper';
 COMMENT ON FUNCTION walwarden.check_storage(text) IS 'do on a storage what a backup does, in small, and clean up; one row a step';
+
+CREATE FUNCTION walwarden.blocks(internal) RETURNS tsm_handler
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'blocks_wrapper';
+COMMENT ON FUNCTION walwarden.blocks(internal) IS
+    'TABLESAMPLE walwarden.blocks(first, end): every row of these blocks, read past the cache as a sequential scan does';
 
 CREATE FUNCTION walwarden._install() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -190,14 +197,15 @@ END
 $$;
 
 -- No SECURITY DEFINER and no SET: PostgreSQL forbids COMMIT in procedures that have them.
-CREATE PROCEDURE walwarden.backup(schedule text DEFAULT NULL, storage text DEFAULT NULL)
+CREATE PROCEDURE walwarden.backup(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
+        compression text DEFAULT NULL, max_rate text DEFAULT NULL)
     LANGUAGE plpgsql AS $$
 DECLARE
     job uuid;
     step record;
 BEGIN
     PERFORM walwarden._refuse_transaction_block('walwarden.backup()');
-    job := walwarden.run_now(schedule, storage);
+    job := walwarden.run_now(schedule, storage, jobs, compression, max_rate);
     COMMIT;
     RAISE NOTICE 'backup %', job;
     LOOP
@@ -209,4 +217,4 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE walwarden.backup(text, text) IS 'back up and wait, with progress as notices; an error when the backup fails';
+COMMENT ON PROCEDURE walwarden.backup(text, text, integer, text, text) IS 'back up and wait, with progress as notices; an error when the backup fails';

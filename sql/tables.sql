@@ -27,6 +27,9 @@ CREATE TABLE walwarden.schedule (
     cron          text,
     time_zone     text NOT NULL DEFAULT 'UTC',
     storage       text NOT NULL REFERENCES walwarden.storage (name),
+    jobs          integer CHECK (jobs > 0),
+    compression   text,
+    max_rate      bigint CHECK (max_rate > 0),
     enabled       boolean NOT NULL DEFAULT true,
     checked_until timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     created_by    text NOT NULL DEFAULT session_user,
@@ -34,6 +37,9 @@ CREATE TABLE walwarden.schedule (
 );
 COMMENT ON TABLE walwarden.schedule IS 'when to back up, and to which storage';
 COMMENT ON COLUMN walwarden.schedule.cron IS 'five fields; NULL runs by hand only';
+COMMENT ON COLUMN walwarden.schedule.jobs IS 'copiers; NULL is one a processor';
+COMMENT ON COLUMN walwarden.schedule.compression IS 'NULL is zstd where the pg_restore of the server reads it, else gzip';
+COMMENT ON COLUMN walwarden.schedule.max_rate IS 'bytes a second that go to storage; NULL is no limit';
 COMMENT ON COLUMN walwarden.schedule.checked_until IS 'scheduled times up to here have been run, skipped or missed';
 
 CREATE TABLE walwarden.job (
@@ -47,6 +53,11 @@ CREATE TABLE walwarden.job (
     attempt         integer NOT NULL DEFAULT 1 CHECK (attempt > 0),
     storage         text NOT NULL,
     requested_by    text NOT NULL,
+    jobs            integer CHECK (jobs > 0),
+    compression     text,
+    max_rate        bigint CHECK (max_rate > 0),
+    copiers         integer CHECK (copiers > 0),
+    copiers_note    text,
     queued_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     claimed_at      timestamptz,
     started_at      timestamptz,
@@ -81,6 +92,10 @@ CREATE TABLE walwarden.job (
 COMMENT ON TABLE walwarden.job IS 'every job there ever was; a finished one is sealed';
 COMMENT ON COLUMN walwarden.job.scheduled_for IS 'the time of the schedule this job stands for';
 COMMENT ON COLUMN walwarden.job.snapshot_at IS 'the moment whose data the backup holds: the recovery point';
+COMMENT ON COLUMN walwarden.job.jobs IS 'copiers that were asked for; NULL is one a processor';
+COMMENT ON COLUMN walwarden.job.copiers IS 'copiers that the job got';
+COMMENT ON COLUMN walwarden.job.copiers_note IS 'why it got fewer copiers than it wanted';
+COMMENT ON COLUMN walwarden.job.max_rate IS 'bytes a second that go to storage; NULL is no limit';
 COMMENT ON COLUMN walwarden.job.cleanup_storage IS 'storage and keys a job wrote to and has not yet completed or cleaned up';
 
 CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job (schedule, scheduled_for) WHERE scheduled_for IS NOT NULL;

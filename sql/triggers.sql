@@ -146,7 +146,8 @@ CREATE CONSTRAINT TRIGGER schedule_audit AFTER INSERT OR DELETE ON walwarden.sch
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION walwarden._audit_definition();
 CREATE CONSTRAINT TRIGGER schedule_audit_update AFTER UPDATE ON walwarden.schedule
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    WHEN ((OLD.cron, OLD.time_zone, OLD.storage, OLD.enabled) IS DISTINCT FROM (NEW.cron, NEW.time_zone, NEW.storage, NEW.enabled))
+    WHEN ((OLD.cron, OLD.time_zone, OLD.storage, OLD.jobs, OLD.compression, OLD.max_rate, OLD.enabled)
+          IS DISTINCT FROM (NEW.cron, NEW.time_zone, NEW.storage, NEW.jobs, NEW.compression, NEW.max_rate, NEW.enabled))
     EXECUTE FUNCTION walwarden._audit_definition();
 ALTER TABLE walwarden.storage ENABLE ALWAYS TRIGGER storage_audit;
 ALTER TABLE walwarden.schedule ENABLE ALWAYS TRIGGER schedule_audit;

@@ -4,6 +4,7 @@ CREATE VIEW walwarden.jobs AS
 SELECT id, kind, state, schedule, storage, trigger, scheduled_for, attempt, requested_by,
        queued_at, claimed_at, started_at, finalizing_at, finalized_at,
        coalesce(finalized_at, pg_catalog.clock_timestamp()) - started_at AS duration,
+       jobs, copiers, copiers_note, compression, max_rate,
        snapshot_at, snapshot_lsn, tables, rows, raw_bytes, size_bytes, sha256,
        object_key, globals_key, manifest_key,
        error_class, error_message, error_detail, error_hint, canceled_by,
@@ -20,7 +21,7 @@ SELECT id AS job, schedule, storage, snapshot_at, snapshot_lsn, finalized_at, ta
 COMMENT ON VIEW walwarden.backups IS 'completed backups whose objects are in storage; nothing else is ever listed here';
 
 CREATE VIEW walwarden.schedules AS
-SELECT s.name, s.cron, s.time_zone, s.storage, s.enabled,
+SELECT s.name, s.cron, s.time_zone, s.storage, s.jobs, s.compression, s.max_rate, s.enabled,
        CASE WHEN s.enabled THEN walwarden._next_run(s.cron, s.time_zone) END AS next_run,
        last.scheduled_for AS last_run, last.state AS last_state, last.id AS last_job,
        s.created_by, s.created_at

@@ -4,9 +4,11 @@
 //! All run as the extension's owner with a pinned search_path; `sql/grants.sql` says who may call them.
 
 pub mod audit;
+pub mod blocks;
 pub mod database;
 pub mod job;
 pub mod key;
+mod options;
 pub mod schedule;
 pub mod status;
 pub mod storage;

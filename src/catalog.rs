@@ -5,5 +5,6 @@ pub mod audit;
 pub mod database;
 pub mod job;
 pub mod manifest;
+pub mod options;
 pub mod schedule;
 pub mod storage;

@@ -15,6 +15,8 @@ pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<C
 pub static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// A secret that the leader gives to the session of the pg_dump that it starts; see `pg::toc_only`.
 pub static TOC_ONLY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// The process whose lock group the session of that pg_dump joins; 0 joins none.
+pub static LOCK_GROUP: GucSetting<i32> = GucSetting::<i32>::new(0);
 
 /// Define them all.
 pub fn init() {
@@ -60,6 +62,16 @@ pub fn init() {
         i32::MAX,
         GucContext::Sighup,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"walwarden.lock_group",
+        c"The process whose lock group this session joins when its first transaction begins.",
+        c"For the pg_dump that walwarden starts; not for use by hand.",
+        &LOCK_GROUP,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::NO_SHOW_ALL | GucFlags::SUPERUSER_ONLY,
     );
     crate::pg::toc_only::define_setting(
         c"walwarden.toc_only",

@@ -5,12 +5,14 @@
 #![allow(unsafe_code, reason = "the one place where it is needed; every block says why it is sound")]
 
 pub mod bgworker;
+pub mod blocks;
 pub mod caught;
 pub mod clock;
 pub mod copy_out;
 pub mod databases;
 pub mod extension;
 pub mod interrupts;
+pub mod lock_group;
 pub mod locks;
 pub mod preload;
 pub mod process;

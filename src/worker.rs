@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub mod compression;
 pub mod copier;
 pub mod dump;
 pub mod entry;

@@ -1,5 +1,7 @@
 //! Jobs: queue, wait, cancel.
 
+use super::options;
+use crate::catalog::options::BackupOptions;
 use crate::catalog::{database, job, schedule, storage};
 use crate::error::report;
 use crate::pg::locks::Claim;
@@ -21,11 +23,25 @@ const LOOK_FOR_LEADER: Duration = Duration::from_secs(2);
 
 /// Queue a backup; it starts when the transaction commits.
 #[pg_extern(sql = false)]
-pub fn run_now(schedule: Option<Text>, storage: Option<Text>) -> Result<pgrx::Uuid, ErrorReport> {
-    queue(schedule.map(|text| text.0), storage.map(|text| text.0)).map(to_sql).map_err(report)
+pub fn run_now(
+    schedule: Option<Text>,
+    storage: Option<Text>,
+    jobs: Option<i32>,
+    compression: Option<Text>,
+    max_rate: Option<Text>,
+) -> Result<pgrx::Uuid, ErrorReport> {
+    let text = |argument: Option<Text>| argument.map(|text| text.0);
+    options::read(jobs, text(compression), text(max_rate))
+        .and_then(|options| queue(text(schedule), text(storage), options))
+        .map(to_sql)
+        .map_err(report)
 }
 
-fn queue(schedule_name: Option<String>, storage_name: Option<String>) -> CoreResult<Uuid> {
+fn queue(
+    schedule_name: Option<String>,
+    storage_name: Option<String>,
+    options: BackupOptions,
+) -> CoreResult<Uuid> {
     if server::in_recovery() {
         return Err(
             Error::new(ErrorClass::WrongState, "a standby cannot keep jobs").hint("Run this on the primary.")
@@ -37,6 +53,7 @@ fn queue(schedule_name: Option<String>, storage_name: Option<String>) -> CoreRes
         .or_else(|| of_schedule.as_ref().map(|schedule| schedule.storage.clone()))
         .unwrap_or_else(|| super::storage::DEFAULT.to_owned());
     storage::find(&storage_name)?;
+    let options = options.or(of_schedule.map(|schedule| schedule.options).unwrap_or_default());
     let id = Uuid::now_v7();
     job::insert(&job::NewJob {
         id,
@@ -44,6 +61,7 @@ fn queue(schedule_name: Option<String>, storage_name: Option<String>) -> CoreRes
         trigger: Trigger::Manual,
         scheduled_for: None,
         storage: &storage_name,
+        options: &options,
         requested_by: &server::session_user(),
     })?;
     start::start_leader_at_commit(id);

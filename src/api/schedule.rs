@@ -1,5 +1,7 @@
 //! Schedules: define, remove, pause, resume.
 
+use super::options;
+use crate::catalog::options::BackupOptions;
 use crate::catalog::{schedule, storage};
 use crate::error::report;
 use crate::pg::shared::{self, Letter};
@@ -21,8 +23,14 @@ pub fn define_schedule(
     cron: Option<Text>,
     time_zone: Text,
     storage: Text,
+    jobs: Option<i32>,
+    compression: Option<Text>,
+    max_rate: Option<Text>,
 ) -> Result<Option<TimestampWithTimeZone>, ErrorReport> {
-    define(&name.0, cron.as_ref().map(|text| text.0.trim()), time_zone.0.trim(), &storage.0).map_err(report)
+    let cron = cron.as_ref().map(|text| text.0.trim());
+    options::read(jobs, compression.map(|text| text.0), max_rate.map(|text| text.0))
+        .and_then(|options| define(&name.0, cron, time_zone.0.trim(), &storage.0, &options))
+        .map_err(report)
 }
 
 fn define(
@@ -30,13 +38,14 @@ fn define(
     cron: Option<&str>,
     time_zone: &str,
     storage_name: &str,
+    options: &BackupOptions,
 ) -> CoreResult<Option<TimestampWithTimeZone>> {
     check_name("schedule", name)?;
     let cron = cron.filter(|expression| !expression.is_empty());
     // The zone is checked also when nothing fires: resumed with a cron later, it must be right.
     let parsed = Cron::parse(cron.unwrap_or("0 0 * * *"), time_zone)?;
     storage::find(storage_name)?;
-    schedule::upsert(name, cron, parsed.time_zone(), storage_name)?;
+    schedule::upsert(name, cron, parsed.time_zone(), storage_name, options)?;
     wake_launcher_at_commit();
     Ok(cron.and_then(|_| parsed.next_after(clock::now())).map(clock::to_timestamptz))
 }

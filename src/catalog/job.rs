@@ -1,9 +1,11 @@
 //! `walwarden.job`: one row an execution. The audit entry of each state is written by the table's own trigger, in
 //! the transaction that sets the state.
 
+use crate::catalog::options::BackupOptions;
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
+use walwarden_core::archive::Compression;
 use walwarden_core::job::{JobState, Trigger};
 use walwarden_core::{Error, ErrorClass, Result};
 
@@ -20,6 +22,8 @@ pub struct NewJob<'a> {
     pub scheduled_for: Option<DateTime<Utc>>,
     /// Where to.
     pub storage: &'a str,
+    /// How to copy.
+    pub options: &'a BackupOptions,
     /// On whose behalf.
     pub requested_by: &'a str,
 }
@@ -35,6 +39,8 @@ pub struct Job {
     pub trigger: Trigger,
     /// Name of its storage.
     pub storage: String,
+    /// How to copy.
+    pub options: BackupOptions,
     /// On whose behalf.
     pub requested_by: String,
     /// When it was queued; its objects' path carries this day.
@@ -72,9 +78,11 @@ pub struct Remains {
 /// Queue a job. False when this scheduled time was queued before.
 pub fn insert(job: &NewJob<'_>) -> Result<bool> {
     let scheduled_for = job.scheduled_for.map(clock::to_text);
+    let [jobs, compression, max_rate] = job.options.to_texts();
     let added = sql::run(
-        "INSERT INTO walwarden.job (id, schedule, trigger, scheduled_for, storage, requested_by) \
-         VALUES ($1::uuid, $2, $3, $4::timestamptz, $5, $6) \
+        "INSERT INTO walwarden.job (id, schedule, trigger, scheduled_for, storage, requested_by, \
+                                    jobs, compression, max_rate) \
+         VALUES ($1::uuid, $2, $3, $4::timestamptz, $5, $6, $7::integer, $8, $9::bigint) \
          ON CONFLICT (schedule, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING",
         &[
             Some(&job.id.to_string()),
@@ -83,6 +91,9 @@ pub fn insert(job: &NewJob<'_>) -> Result<bool> {
             scheduled_for.as_deref(),
             Some(job.storage),
             Some(job.requested_by),
+            jobs.as_deref(),
+            compression.as_deref(),
+            max_rate.as_deref(),
         ],
     )?;
     Ok(added == 1)
@@ -100,7 +111,8 @@ pub fn claim(id: Uuid) -> Result<Option<Job>> {
     let row = sql::query_one(
         "UPDATE walwarden.job SET state = 'claimed', claimed_at = pg_catalog.clock_timestamp(), \
          leader_pid = pg_catalog.pg_backend_pid() WHERE id = $1::uuid AND state = 'queued' \
-         RETURNING schedule, trigger, storage, requested_by, (extract(epoch FROM queued_at) * 1000000)::bigint",
+         RETURNING schedule, trigger, storage, requested_by, (extract(epoch FROM queued_at) * 1000000)::bigint, \
+                   jobs, compression, max_rate",
         &[Some(&id.to_string())],
     )?;
     let Some(row) = row else { return Ok(None) };
@@ -111,6 +123,7 @@ pub fn claim(id: Uuid) -> Result<Option<Job>> {
         schedule: row.get(0).map(str::to_owned),
         trigger: row.parse(1)?,
         storage: row.text(2)?,
+        options: BackupOptions::from_row(&row, 5)?,
         requested_by: row.text(3)?,
         queued_at,
     }))
@@ -134,6 +147,16 @@ pub fn start_running(id: Uuid, progress_handle: u32) -> Result<()> {
         "state = 'running', started_at = pg_catalog.clock_timestamp(), progress_handle = $2::bigint",
         &[Some(&progress_handle.to_string())],
     )
+}
+
+/// How many copiers the job got, and why fewer than it wanted.
+pub fn set_copiers(id: Uuid, copiers: usize, note: Option<&str>) -> Result<()> {
+    change(id, "copiers = $2::integer, copiers_note = $3", &[Some(&copiers.to_string()), note])
+}
+
+/// How the job's archive is compressed.
+pub fn set_compression(id: Uuid, compression: Compression) -> Result<()> {
+    change(id, "compression = $2", &[Some(&compression.name())])
 }
 
 /// The moment whose data the backup holds.

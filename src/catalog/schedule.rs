@@ -1,5 +1,6 @@
 //! `walwarden.schedule`: when to back up.
 
+use crate::catalog::options::BackupOptions;
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
 use walwarden_core::{Error, ErrorClass, Result};
@@ -15,6 +16,8 @@ pub struct Schedule {
     pub time_zone: String,
     /// Name of its storage.
     pub storage: String,
+    /// How its jobs copy.
+    pub options: BackupOptions,
     /// False while paused.
     pub enabled: bool,
     /// Scheduled times up to here are dealt with.
@@ -22,7 +25,7 @@ pub struct Schedule {
 }
 
 const COLUMNS: &str = "name, cron, time_zone, storage, enabled, \
-    (extract(epoch FROM checked_until) * 1000000)::bigint";
+    (extract(epoch FROM checked_until) * 1000000)::bigint, jobs, compression, max_rate";
 
 /// The schedule with this name.
 pub fn find(name: &str) -> Result<Schedule> {
@@ -46,12 +49,29 @@ pub fn lock_enabled() -> Result<Vec<Schedule>> {
 }
 
 /// Add the schedule, or give the one of this name a new definition. Times before now never fire.
-pub fn upsert(name: &str, cron: Option<&str>, time_zone: &str, storage: &str) -> Result<()> {
+pub fn upsert(
+    name: &str,
+    cron: Option<&str>,
+    time_zone: &str,
+    storage: &str,
+    options: &BackupOptions,
+) -> Result<()> {
+    let [jobs, compression, max_rate] = options.to_texts();
     sql::run(
-        "INSERT INTO walwarden.schedule (name, cron, time_zone, storage) VALUES ($1, $2, $3, $4) \
+        "INSERT INTO walwarden.schedule (name, cron, time_zone, storage, jobs, compression, max_rate) \
+         VALUES ($1, $2, $3, $4, $5::integer, $6, $7::bigint) \
          ON CONFLICT (name) DO UPDATE SET cron = EXCLUDED.cron, time_zone = EXCLUDED.time_zone, \
-         storage = EXCLUDED.storage, checked_until = pg_catalog.clock_timestamp()",
-        &[Some(name), cron, Some(time_zone), Some(storage)],
+         storage = EXCLUDED.storage, jobs = EXCLUDED.jobs, compression = EXCLUDED.compression, \
+         max_rate = EXCLUDED.max_rate, checked_until = pg_catalog.clock_timestamp()",
+        &[
+            Some(name),
+            cron,
+            Some(time_zone),
+            Some(storage),
+            jobs.as_deref(),
+            compression.as_deref(),
+            max_rate.as_deref(),
+        ],
     )?;
     Ok(())
 }
@@ -88,6 +108,7 @@ fn from_row(row: &sql::Row) -> Result<Schedule> {
         cron: row.get(1).map(str::to_owned),
         time_zone: row.text(2)?,
         storage: row.text(3)?,
+        options: BackupOptions::from_row(row, 6)?,
         enabled: row.flag(4)?,
         checked_until: DateTime::from_timestamp_micros(micros)
             .ok_or_else(|| Error::internal("a schedule's time is out of range"))?,

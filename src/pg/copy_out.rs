@@ -5,7 +5,7 @@
 //! through ProcessUtility, so that hooks of other extensions see it.
 
 use super::raw::{self, PqCommMethods};
-use pgrx::{pg_guard, pg_sys};
+use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::raw::{c_char, c_int};
@@ -98,6 +98,12 @@ impl Drop for Swapped {
 /// Must run inside a transaction with an active snapshot. PostgreSQL's errors are raised, not returned; an error of
 /// the sink is raised too.
 pub fn copy_out(statement: &[u8], sink: &mut RowSink<'_>) -> Result<u64> {
+    // What a statement leaves behind goes with it: a transaction runs thousands of them.
+    // SAFETY: nothing allocated inside leaves it but a number; the context is put back also when an error unwinds.
+    unsafe { PgMemoryContexts::new("walwarden copy").switch_to(|_| run_copy(statement, sink)) }
+}
+
+fn run_copy(statement: &[u8], sink: &mut RowSink<'_>) -> Result<u64> {
     let text = CString::new(statement).map_err(|_| Error::internal("a COPY statement holds a zero byte"))?;
     let planned = plan_copy(&text)?;
     let _swapped = Swapped::swap(sink);

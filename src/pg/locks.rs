@@ -79,6 +79,46 @@ impl Claim {
     }
 }
 
+/// A table is not locked more often than this by one transaction: once ahead, and by each of its pieces.
+const MOST_LOCKS_OF_A_TABLE: usize = 100_000;
+
+/// Give back every ACCESS SHARE lock that this transaction has on a table: its rows have been read.
+pub fn unlock_table(oid: u32) {
+    let oid = pg_sys::Oid::from(oid);
+    // SAFETY: reads a process global that is set once connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: database.to_u32(),
+        locktag_field2: oid.to_u32(),
+        locktag_field3: 0,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    for _ in 0..MOST_LOCKS_OF_A_TABLE {
+        // SAFETY: the tag is well formed; only a lock that is held is released.
+        unsafe {
+            if !is_held(&tag) {
+                break;
+            }
+            pg_sys::UnlockRelationOid(oid, pg_sys::AccessShareLock as i32);
+        }
+    }
+}
+
+/// # Safety
+/// The tag must be well formed.
+unsafe fn is_held(tag: &pg_sys::LOCKTAG) -> bool {
+    let mode = pg_sys::AccessShareLock as i32;
+    // SAFETY: by the caller.
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    let held = unsafe { pg_sys::LockHeldByMe(tag, mode) };
+    // SAFETY: by the caller.
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    let held = unsafe { pg_sys::LockHeldByMe(tag, mode, false) };
+    held
+}
+
 /// Take ACCESS SHARE on a table until the end of the transaction, without taking a snapshot. A lock that is not had
 /// within `lock_timeout` is raised as 55P03.
 pub fn lock_table(oid: u32) {

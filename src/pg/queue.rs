@@ -24,37 +24,43 @@ pub enum Received<'a> {
     Detached,
 }
 
-/// The leader's ends, made before the copier starts.
-pub fn leader_ends(segment: &Segment) -> (Receiver, Sender) {
+/// The leader's ends of a copier's queues, made before the copier starts.
+pub fn leader_ends(segment: &Segment, copier: usize) -> Result<(Receiver, Sender)> {
+    let (rows, orders) = segment.queues(copier).ok_or_else(no_queue)?;
     // SAFETY: both areas lie in the segment and nobody else uses them yet; the handles are allocated in
     // TopMemoryContext and live as long as the process.
     unsafe {
         let previous = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
-        let rows = pg_sys::shm_mq_create(segment.rows_queue().cast(), ROWS_QUEUE_BYTES);
+        let rows = pg_sys::shm_mq_create(rows.cast(), ROWS_QUEUE_BYTES);
         pg_sys::shm_mq_set_receiver(rows, pg_sys::MyProc);
-        let orders = pg_sys::shm_mq_create(segment.orders_queue().cast(), ORDERS_QUEUE_BYTES);
+        let orders = pg_sys::shm_mq_create(orders.cast(), ORDERS_QUEUE_BYTES);
         pg_sys::shm_mq_set_sender(orders, pg_sys::MyProc);
         let receiver = pg_sys::shm_mq_attach(rows, segment.raw(), std::ptr::null_mut());
         let sender = pg_sys::shm_mq_attach(orders, segment.raw(), std::ptr::null_mut());
         pg_sys::MemoryContextSwitchTo(previous);
-        (Receiver(receiver), Sender(sender))
+        Ok((Receiver(receiver), Sender(sender)))
     }
 }
 
 /// The copier's ends.
-pub fn copier_ends(segment: &Segment) -> (Sender, Receiver) {
+pub fn copier_ends(segment: &Segment, copier: usize) -> Result<(Sender, Receiver)> {
+    let (rows, orders) = segment.queues(copier).ok_or_else(no_queue)?;
     // SAFETY: the leader created both queues before it started this process; handles as in `leader_ends`.
     unsafe {
         let previous = pg_sys::MemoryContextSwitchTo(pg_sys::TopMemoryContext);
-        let rows = segment.rows_queue().cast::<pg_sys::shm_mq>();
+        let rows = rows.cast::<pg_sys::shm_mq>();
         pg_sys::shm_mq_set_sender(rows, pg_sys::MyProc);
-        let orders = segment.orders_queue().cast::<pg_sys::shm_mq>();
+        let orders = orders.cast::<pg_sys::shm_mq>();
         pg_sys::shm_mq_set_receiver(orders, pg_sys::MyProc);
         let sender = pg_sys::shm_mq_attach(rows, segment.raw(), std::ptr::null_mut());
         let receiver = pg_sys::shm_mq_attach(orders, segment.raw(), std::ptr::null_mut());
         pg_sys::MemoryContextSwitchTo(previous);
-        (Sender(sender), Receiver(receiver))
+        Ok((Sender(sender), Receiver(receiver)))
     }
+}
+
+fn no_queue() -> Error {
+    Error::internal("a copier has no queue")
 }
 
 impl Sender {

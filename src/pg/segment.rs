@@ -1,23 +1,28 @@
-//! The dynamic shared memory of one backup: a header of counters that any session may read, and the two queues
-//! between the leader and a copier.
+//! The dynamic shared memory of one backup: a header of counters that any session may read, and for each copier the two
+//! queues between it and the leader.
 //!
-//! Layout: header, queue of rows (copier to leader), queue of orders (leader to copier), each maximally aligned.
+//! Layout: header; then for each copier its queue of rows (to the leader) and its queue of orders (from the leader), each
+//! maximally aligned.
 
 use pgrx::pg_sys;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// Marks a segment as ours, in this layout.
-const MAGIC: u64 = 0x5741_4c57_4152_4401;
-const HEADER_BYTES: usize = 256;
-/// Room for rows on their way to the leader.
-pub const ROWS_QUEUE_BYTES: usize = 4 << 20;
+const MAGIC: u64 = 0x5741_4c57_4152_4402;
+const HEADER_BYTES: usize = 1024;
+/// Room for a copier's rows on their way to the leader.
+pub const ROWS_QUEUE_BYTES: usize = 1 << 20;
 /// Room for orders on their way to a copier.
 pub const ORDERS_QUEUE_BYTES: usize = 64 << 10;
+/// The most copiers one backup can have.
+pub const MOST_COPIERS: usize = 64;
+/// A copier that works on no piece, and will not any more.
+pub const NO_PIECE: u32 = u32::MAX;
 
 /// What a running backup has done so far. Written by the leader and the copiers, read by anybody.
 #[repr(C)]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     magic: AtomicU64,
     /// Tables in the archive.
@@ -32,11 +37,62 @@ pub struct Counters {
     pub stored_bytes: AtomicU64,
     /// Rows so far.
     pub rows: AtomicU64,
-    /// Which step: an index into `worker::progress::PHASES`.
+    /// Which step: a `worker::progress::Phase`.
     pub phase: AtomicU32,
+    /// The process that holds the locks and the snapshot; the others join its lock group.
+    pub first_copier: AtomicI32,
+    /// The piece that the next copier without work takes.
+    next_piece: AtomicU32,
+    /// For each copier a piece before which it has read everything it took.
+    working_on: [AtomicU32; MOST_COPIERS],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            magic: AtomicU64::new(MAGIC),
+            tables_total: AtomicU64::default(),
+            tables_done: AtomicU64::default(),
+            raw_bytes: AtomicU64::default(),
+            estimated_bytes: AtomicU64::default(),
+            stored_bytes: AtomicU64::default(),
+            rows: AtomicU64::default(),
+            phase: AtomicU32::default(),
+            first_copier: AtomicI32::default(),
+            next_piece: AtomicU32::default(),
+            working_on: [const { AtomicU32::new(NO_PIECE) }; MOST_COPIERS],
+        }
+    }
+}
+
+impl Counters {
+    /// Give the copier its next piece. It may be beyond the last one.
+    pub fn take_piece(&self, copier: usize) -> u32 {
+        let Some(mine) = self.working_on.get(copier) else { return NO_PIECE };
+        // Said before it is taken, so that nobody believes the piece to be read who looks in between.
+        mine.store(self.next_piece.load(Ordering::SeqCst), Ordering::SeqCst);
+        let piece = self.next_piece.fetch_add(1, Ordering::SeqCst);
+        mine.store(piece, Ordering::SeqCst);
+        piece
+    }
+
+    /// The copier takes no more pieces.
+    pub fn take_no_more(&self, copier: usize) {
+        if let Some(mine) = self.working_on.get(copier) {
+            mine.store(NO_PIECE, Ordering::SeqCst);
+        }
+    }
+
+    /// All pieces before this one have been read.
+    pub fn read_before(&self) -> u32 {
+        // The counter first: what is taken after it was read is not before it.
+        let next = self.next_piece.load(Ordering::SeqCst);
+        self.working_on.iter().map(|piece| piece.load(Ordering::SeqCst)).fold(next, u32::min)
+    }
 }
 
 const _: () = assert!(size_of::<Counters>() <= HEADER_BYTES);
+const QUEUES_BYTES: usize = ROWS_QUEUE_BYTES + ORDERS_QUEUE_BYTES;
 
 /// An attached segment. It stays mapped until the process ends or `detach`.
 #[derive(Debug)]
@@ -46,9 +102,10 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// A new segment; must be called outside any transaction, or it would go with the transaction.
-    pub fn create() -> Result<Self> {
-        let size = HEADER_BYTES + ROWS_QUEUE_BYTES + ORDERS_QUEUE_BYTES;
+    /// A new segment with queues for so many copiers, at most `MOST_COPIERS`; must be called outside any transaction, or
+    /// it would go with the transaction.
+    pub fn create(copiers: usize) -> Result<Self> {
+        let size = HEADER_BYTES + copiers.min(MOST_COPIERS) * QUEUES_BYTES;
         // SAFETY: outside a transaction no resource owner takes the mapping back before we do; fresh memory is
         // large enough for the header, which is written before anybody else can attach.
         unsafe {
@@ -57,7 +114,7 @@ impl Segment {
                 return Err(Error::new(ErrorClass::Resources, "too many dynamic shared memory segments"));
             }
             let base = pg_sys::dsm_segment_address(segment).cast::<u8>();
-            base.cast::<Counters>().write(Counters { magic: AtomicU64::new(MAGIC), ..Counters::default() });
+            base.cast::<Counters>().write(Counters::default());
             Ok(Self { segment, base })
         }
     }
@@ -97,14 +154,14 @@ impl Segment {
         self.segment
     }
 
-    pub(super) fn rows_queue(&self) -> *mut u8 {
-        // SAFETY: inside the segment by its layout.
-        unsafe { self.base.add(HEADER_BYTES) }
-    }
-
-    pub(super) fn orders_queue(&self) -> *mut u8 {
-        // SAFETY: inside the segment by its layout.
-        unsafe { self.base.add(HEADER_BYTES + ROWS_QUEUE_BYTES) }
+    /// The queues of rows and of orders of a copier; None when the segment was not made for so many.
+    pub(super) fn queues(&self, copier: usize) -> Option<(*mut u8, *mut u8)> {
+        // SAFETY: the segment is attached.
+        let length = unsafe { pg_sys::dsm_segment_map_length(self.segment) };
+        let start = HEADER_BYTES + copier.min(MOST_COPIERS) * QUEUES_BYTES;
+        // SAFETY: both lie inside the segment, whose length was just compared.
+        (start + QUEUES_BYTES <= length)
+            .then(|| unsafe { (self.base.add(start), self.base.add(start + ROWS_QUEUE_BYTES)) })
     }
 
     /// Unmap it; the last process to do so frees it.

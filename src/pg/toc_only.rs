@@ -5,7 +5,7 @@
 //! So pg_dump decides which tables there are and with which columns and filters, and walwarden runs exactly those
 //! statements, in parallel and under the same snapshot.
 
-use super::raw;
+use super::{lock_group, raw};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
@@ -66,7 +66,10 @@ unsafe extern "C-unwind" fn process_utility(
     // SAFETY: PostgreSQL passes a live plan and its source text; the previous hook and the standard function get
     // exactly what we got.
     unsafe {
-        if let Some(secret) = crate::guc::text(&crate::guc::TOC_ONLY)
+        if is_transaction((*planned).utilityStmt) {
+            // Here, because the session holds no lock between transactions. A second try does nothing.
+            lock_group::join(crate::guc::LOCK_GROUP.get());
+        } else if let Some(secret) = crate::guc::text(&crate::guc::TOC_ONLY)
             && let Some(tag) = answer((*planned).utilityStmt, &secret, || statement_text(planned, text))
         {
             if !completion.is_null() {
@@ -117,8 +120,7 @@ unsafe fn answer<'a>(
             answer_with_statement(secret, text());
             return Some(pg_sys::CommandTag::CMDTAG_COPY);
         }
-        // The copier holds these locks since before the snapshot. Taken again here they could wait behind DDL that
-        // waits for the copier, which waits for this pg_dump: a circle that no deadlock check sees.
+        // The copier holds these locks since before the snapshot; the lock table has room for them once.
         is_lock_of_tables(statement).then_some(pg_sys::CommandTag::CMDTAG_LOCK_TABLE)
     }
 }
@@ -145,6 +147,13 @@ unsafe fn is_lock_of_tables(statement: *mut pg_sys::Node) -> bool {
             && (*statement).type_ == pg_sys::NodeTag::T_LockStmt
             && (*statement.cast::<pg_sys::LockStmt>()).mode == pg_sys::AccessShareLock as i32
     }
+}
+
+/// # Safety
+/// `statement` must be a live node.
+unsafe fn is_transaction(statement: *mut pg_sys::Node) -> bool {
+    // SAFETY: by the caller.
+    unsafe { !statement.is_null() && (*statement).type_ == pg_sys::NodeTag::T_TransactionStmt }
 }
 
 /// The part of the source text that is this statement, without a final semicolon.

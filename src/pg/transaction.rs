@@ -3,7 +3,8 @@
 use super::caught::caught;
 use super::interrupts;
 use pgrx::pg_sys;
-use walwarden_core::Result;
+use std::ffi::CString;
+use walwarden_core::{Error, Result};
 
 /// Run `body` in a transaction of its own with a fresh snapshot; commit on Ok, roll back on Err.
 ///
@@ -34,6 +35,16 @@ pub fn begin() {
 pub fn push_transaction_snapshot() {
     // SAFETY: inside a transaction; popped by `transaction`, or by the end of the transaction.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+}
+
+/// Take the snapshot that another process has exported, as `SET TRANSACTION SNAPSHOT` does. Before any other, in a
+/// transaction that is REPEATABLE READ.
+pub fn import_snapshot(name: &str) -> Result<()> {
+    let name = CString::new(name).map_err(|_| Error::internal("the name of a snapshot has a zero byte"))?;
+    // SAFETY: the name is zero-terminated; what is wrong with it, or with the time, is raised as an error.
+    unsafe { pg_sys::ImportSnapshot(name.as_ptr()) };
+    push_transaction_snapshot();
+    Ok(())
 }
 
 /// Give the transaction up.

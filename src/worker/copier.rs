@@ -1,42 +1,87 @@
-//! The copier: locks the tables, takes the snapshot, runs the COPY of each piece and sends it compressed to the
-//! leader. It holds one transaction for the whole backup and keeps no state: SIGTERM ends it at once.
+//! The copier: runs the COPY of piece after piece and sends it compressed to the leader. The first one of a backup locks
+//! the tables and takes the snapshot; the others import it. Each holds one transaction for the whole backup and keeps no
+//! state: SIGTERM ends it at once.
+
+mod outlet;
 
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::caught::caught;
 use crate::pg::copy_out::copy_out;
 use crate::pg::queue::{self, Received, Receiver, Sender};
 use crate::pg::segment::Segment;
-use crate::pg::{clock, interrupts, locks, server, sql, transaction};
+use crate::pg::{clock, interrupts, lock_group, locks, server, sql, transaction};
+use outlet::Outlet;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::CString;
-use std::sync::atomic::Ordering::Relaxed;
-use walwarden_core::archive::{Compression, PieceEncoder, PiecePlan, PlannedPiece};
-use walwarden_core::message::{self, CopierMessage, LeaderMessage};
-use walwarden_core::{Error, Result};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
+use walwarden_core::archive::statement::statement_of_blocks;
+use walwarden_core::archive::{Blocks, Compression, PIECE_BYTES, PiecePlan, PlannedTable, TableSize};
+use walwarden_core::message::{CopierMessage, LeaderMessage};
+use walwarden_core::{Error, ErrorClass, Result};
 
-/// Rows are compressed in batches of about this size, so that a narrow row costs no call of its own.
-const BATCH_BYTES: usize = 64 * 1024;
 /// How often tables that appear while others are being locked are taken in, before the snapshot is taken anyway.
 const LOCK_ROUNDS: usize = 10;
+/// How often the first copier, when it has no work left, looks for tables that the others have read.
+const LOOK_FOR_READ_TABLES: Duration = Duration::from_millis(100);
+
+/// What a copier is told at its start, as the task of its assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Post {
+    /// The handle of the backup's segment.
+    pub segment: u32,
+    /// Which of the copiers it is; the first is 0.
+    pub number: usize,
+}
+
+impl Post {
+    /// As text.
+    pub fn to_task(self) -> String {
+        format!("{}:{}", self.segment, self.number)
+    }
+
+    fn from_task(task: &str) -> Option<Self> {
+        let (segment, number) = task.split_once(':')?;
+        Some(Self { segment: segment.parse().ok()?, number: number.parse().ok()? })
+    }
+}
 
 /// Main function, after the process was set up by `entry`.
 pub fn main() {
     interrupts::install_immediate();
-    let Some((segment, database)) = segment_and_database() else { return };
-    let (mut rows, mut orders) = queue::copier_ends(&segment);
-    let outcome = prepare_session(database)
-        .and_then(|()| transaction::settle(copy_everything(&segment, &mut rows, &mut orders)));
+    let Ok(Assignment { database, task }) = bgworker::assignment() else { return };
+    let Some(post) = Post::from_task(&task) else { return };
+    // Gone when the leader ended before we started.
+    let Some(segment) = Segment::attach(post.segment) else { return };
+    let Ok((mut rows, mut orders)) = queue::copier_ends(&segment, post.number) else { return };
+    let outcome = join_group(post, &segment).and_then(|()| prepare_session(database)).and_then(|()| {
+        let copied = if post.number == 0 {
+            lead_copying(&segment, &mut rows, &mut orders)
+        } else {
+            help_copying(post.number, &segment, &mut rows, &mut orders)
+        };
+        transaction::settle(copied)
+    });
     if let Err(error) = outcome {
         // The leader tells the user; if it is gone there is nobody to tell.
         let _ = CopierMessage::Failed { error }.encode().and_then(|message| rows.send(&message));
     }
 }
 
-fn segment_and_database() -> Option<(Segment, u32)> {
-    let Assignment { database, task } = bgworker::assignment().ok()?;
-    // Gone when the leader ended before we started.
-    let segment = Segment::attach(task.parse().ok()?)?;
-    Some((segment, database))
+/// One lock group of all copiers, before any lock is taken.
+fn join_group(post: Post, segment: &Segment) -> Result<()> {
+    let first = &segment.counters().first_copier;
+    if post.number == 0 {
+        lock_group::lead();
+        first.store(std::process::id() as i32, SeqCst);
+        return Ok(());
+    }
+    if lock_group::join(first.load(SeqCst)) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorClass::Lost, "the copier that holds the snapshot is gone"))
+    }
 }
 
 /// The session settings that pg_dump's own session has (setup_connection in pg_dump.c): they decide what COPY
@@ -52,6 +97,8 @@ fn prepare_session(database: u32) -> Result<()> {
         (c"synchronize_seqscans", c"off"),
         (c"default_transaction_isolation", c"repeatable read"),
         (c"default_transaction_read_only", c"on"),
+        // A member of a lock group cannot be the leader of a parallel query.
+        (c"max_parallel_workers_per_gather", c"0"),
     ] {
         bgworker::set(name, value)?;
     }
@@ -64,162 +111,191 @@ fn prepare_session(database: u32) -> Result<()> {
     bgworker::set(c"lock_timeout", &lock_timeout)
 }
 
-fn copy_everything(segment: &Segment, rows: &mut Sender, orders: &mut Receiver) -> Result<()> {
-    take_snapshot(segment)?;
+/// The first copier: takes the snapshot, copies with the others, and stays until all have read what they took.
+fn lead_copying(segment: &Segment, rows: &mut Sender, orders: &mut Receiver) -> Result<()> {
+    let locked = take_snapshot()?;
     caught(|| {
-        rows.send(&snapshot_message()?.encode()?)?;
-        let order = match orders.receive() {
-            Received::Message(bytes) => LeaderMessage::decode(bytes)?,
-            Received::Nothing | Received::Detached => return Ok(()),
-        };
-        let LeaderMessage::Plan { compression, plan } = order;
-        copy_plan(&plan, compression, segment, rows)?;
+        rows.send(&snapshot_message(segment)?.encode()?)?;
+        let Some(order) = next_order(orders)? else { return Ok(()) };
+        let LeaderMessage::Plan { compression, plan, .. } = order else { return Err(out_of_order()) };
+        let mut unread = Unread::of(&plan, &locked);
+        copy_pieces(0, &plan, compression, segment, rows, |_| unread.release(segment))?;
         rows.send(&CopierMessage::Finished.encode()?)?;
+        // The snapshot lives as long as this transaction, and so do the locks of what others still read.
+        while let Received::Nothing = orders.try_receive() {
+            unread.release(segment);
+            interrupts::wait(None, LOOK_FOR_READ_TABLES)?;
+        }
         Ok(())
     })?;
     // Nothing was written: rolling back is the cheaper end.
     transaction::roll_back()
 }
 
+/// Every other copier.
+fn help_copying(number: usize, segment: &Segment, rows: &mut Sender, orders: &mut Receiver) -> Result<()> {
+    let Some(order) = next_order(orders)? else { return Ok(()) };
+    let LeaderMessage::Plan { snapshot, compression, plan } = order else { return Err(out_of_order()) };
+    caught(|| {
+        transaction::begin();
+        transaction::import_snapshot(&snapshot)?;
+        copy_pieces(number, &plan, compression, segment, rows, |table| locks::unlock_table(table.oid))?;
+        rows.send(&CopierMessage::Finished.encode()?)
+    })?;
+    transaction::roll_back()
+}
+
+/// None when the leader is gone.
+fn next_order(orders: &mut Receiver) -> Result<Option<LeaderMessage>> {
+    match orders.receive() {
+        Received::Message(bytes) => LeaderMessage::decode(bytes).map(Some),
+        Received::Nothing | Received::Detached => Ok(None),
+    }
+}
+
+fn out_of_order() -> Error {
+    Error::internal("a leader's message is out of order")
+}
+
 /// Begin the transaction whose snapshot the backup shows, with every table locked before the snapshot is taken, so
-/// that no TRUNCATE or rewrite comes between. Tables made meanwhile are taken in by another round.
-fn take_snapshot(segment: &Segment) -> Result<()> {
+/// that no TRUNCATE or rewrite comes between. Tables made meanwhile are taken in by another round. Gives the tables that
+/// are locked.
+fn take_snapshot() -> Result<Vec<u32>> {
     let mut tables = transaction::transaction(list_tables)?;
     for round in 1.. {
-        let locked: HashSet<u32> = tables.oids.iter().copied().collect();
+        let locked: HashSet<u32> = tables.iter().copied().collect();
         let seen = caught(|| {
             transaction::begin();
-            for oid in &tables.oids {
-                locks::lock_table(*oid);
-            }
+            tables.iter().for_each(|oid| locks::lock_table(*oid));
             transaction::push_transaction_snapshot();
             list_tables()
         })?;
-        segment.counters().estimated_bytes.store(seen.bytes, Relaxed);
-        if round >= LOCK_ROUNDS || seen.oids.iter().all(|oid| locked.contains(oid)) {
+        if round >= LOCK_ROUNDS || seen.iter().all(|oid| locked.contains(oid)) {
             // Those of a last round are locked late, as pg_dump itself does with all of them.
-            return caught(|| {
-                seen.oids.iter().filter(|oid| !locked.contains(oid)).for_each(|oid| locks::lock_table(*oid));
+            caught(|| {
+                seen.iter().filter(|oid| !locked.contains(oid)).for_each(|oid| locks::lock_table(*oid));
                 Ok(())
-            });
+            })?;
+            tables.extend(seen.iter().filter(|oid| !locked.contains(oid)));
+            break;
         }
         transaction::roll_back()?;
         tables = seen;
     }
-    Ok(())
-}
-
-struct Tables {
-    oids: Vec<u32>,
-    bytes: u64,
-}
-
-/// The tables that pg_dump will lock: permanent and unlogged ones, partitioned ones, and of an extension's tables
-/// those it declared as configuration. The estimate counts TOAST, not indexes.
-fn list_tables() -> Result<Tables> {
-    let rows = sql::query(
-        "SELECT c.oid, (greatest(c.relpages, 0)::bigint + coalesce(greatest(t.relpages, 0), 0)::bigint) \
-                * current_setting('block_size')::bigint \
-         FROM pg_catalog.pg_class c \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid \
-         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
-           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'walwarden') \
-           AND n.nspname NOT LIKE 'pg\\_toast%' \
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
-                           JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid \
-                           WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' \
-                             AND d.refclassid = 'pg_catalog.pg_extension'::regclass \
-                             AND (e.extconfig IS NULL OR c.oid <> ALL (e.extconfig))) \
-         ORDER BY c.oid",
-        &[],
-    )?;
-    let mut tables = Tables { oids: Vec::with_capacity(rows.len()), bytes: 0 };
-    for row in &rows {
-        tables.oids.push(row.parse(0)?);
-        tables.bytes += row.parse::<u64>(1)?;
-    }
     Ok(tables)
 }
 
-fn snapshot_message() -> Result<CopierMessage<'static>> {
+/// The tables that pg_dump will lock: permanent and unlogged ones, partitioned ones, and of an extension's tables
+/// those it declared as configuration.
+const DUMPED_TABLES: &str = "FROM pg_catalog.pg_class c \
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'walwarden') \
+       AND n.nspname NOT LIKE 'pg\\_toast%' \
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+                       JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid \
+                       WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' \
+                         AND d.refclassid = 'pg_catalog.pg_extension'::regclass \
+                         AND (e.extconfig IS NULL OR c.oid <> ALL (e.extconfig)))";
+
+fn list_tables() -> Result<Vec<u32>> {
+    let rows = sql::query(&format!("SELECT c.oid {DUMPED_TABLES} ORDER BY c.oid"), &[])?;
+    rows.iter().map(|row| row.parse(0)).collect()
+}
+
+/// How large the tables are now, after the snapshot: whatever it shows lies within. Only ordinary heaps are listed.
+fn measure_tables() -> Result<Vec<TableSize>> {
+    let rows = sql::query(
+        &format!(
+            "SELECT s.oid, s.heap / current_setting('block_size')::bigint, s.heap + coalesce(s.toast, 0) \
+             FROM (SELECT c.oid, pg_relation_size(c.oid) AS heap, \
+                          CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END AS toast \
+                   {DUMPED_TABLES} AND c.relkind = 'r' \
+                     AND c.relam = (SELECT a.oid FROM pg_catalog.pg_am a WHERE a.amname = 'heap')) AS s"
+        ),
+        &[],
+    )?;
+    rows.iter()
+        .map(|row| Ok(TableSize { oid: row.parse(0)?, blocks: row.parse(1)?, bytes: row.parse(2)? }))
+        .collect()
+}
+
+fn snapshot_message(segment: &Segment) -> Result<CopierMessage<'static>> {
     let row = sql::query_one(
         "SELECT pg_catalog.pg_export_snapshot(), (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint",
         &[],
     )?
     .ok_or_else(|| Error::internal("no snapshot was exported"))?;
-    Ok(CopierMessage::SnapshotReady {
-        snapshot: row.text(0)?,
-        lsn: row.parse(1)?,
-        taken_at_micros: clock::now().timestamp_micros(),
-    })
+    let taken_at_micros = clock::now().timestamp_micros();
+    let mut sizes = measure_tables()?;
+    segment.counters().estimated_bytes.store(sizes.iter().map(|size| size.bytes).sum(), Relaxed);
+    // The others are one piece whatever their size.
+    sizes.retain(|size| size.bytes > PIECE_BYTES);
+    Ok(CopierMessage::SnapshotReady { snapshot: row.text(0)?, lsn: row.parse(1)?, taken_at_micros, sizes })
 }
 
-fn copy_plan(plan: &PiecePlan, compression: Compression, segment: &Segment, rows: &mut Sender) -> Result<()> {
-    let mut copied = Copied::new(compression, segment, rows);
-    for (number, piece) in plan.pieces.iter().enumerate() {
-        let number = u32::try_from(number).map_err(|_| Error::internal("too many pieces"))?;
-        copied.piece(number, piece)?;
-    }
-    Ok(())
-}
-
-/// The way of rows from COPY to the leader: a batch of text, an encoder, a message.
-struct Copied<'a> {
-    encoder: PieceEncoder,
-    segment: &'a Segment,
-    rows: &'a mut Sender,
-    batch: Vec<u8>,
-    message: Vec<u8>,
-}
-
-impl<'a> Copied<'a> {
-    fn new(compression: Compression, segment: &'a Segment, rows: &'a mut Sender) -> Self {
-        let batch = Vec::with_capacity(2 * BATCH_BYTES);
-        Self { encoder: PieceEncoder::new(compression), segment, rows, batch, message: Vec::new() }
-    }
-
-    fn piece(&mut self, number: u32, piece: &PlannedPiece) -> Result<()> {
-        begin_message(&mut self.message, number);
-        let count = copy_out(&piece.statement, &mut |row| {
-            self.batch.extend_from_slice(row);
-            if self.batch.len() < BATCH_BYTES {
-                return Ok(());
-            }
-            encode_batch(&mut self.batch, &mut self.encoder, &mut self.message, self.segment)?;
-            send_full(&mut self.message, number, self.rows)
-        })?;
-        encode_batch(&mut self.batch, &mut self.encoder, &mut self.message, self.segment)?;
-        let summary = self.encoder.finish(count, &mut self.message)?;
-        send_full(&mut self.message, number, self.rows)?;
-        self.segment.counters().rows.fetch_add(count, Relaxed);
-        self.rows.send(&CopierMessage::PieceEnd { piece: number, summary }.encode()?)
-    }
-}
-
-fn encode_batch(
-    batch: &mut Vec<u8>,
-    encoder: &mut PieceEncoder,
-    message: &mut Vec<u8>,
+/// Take pieces and copy them until none is left; `read` is told after each piece of which table it was.
+fn copy_pieces(
+    number: usize,
+    plan: &PiecePlan,
+    compression: Compression,
     segment: &Segment,
+    rows: &mut Sender,
+    mut read: impl FnMut(&PlannedTable),
 ) -> Result<()> {
-    encoder.write(batch, message)?;
-    segment.counters().raw_bytes.fetch_add(batch.len() as u64, Relaxed);
-    batch.clear();
-    Ok(())
-}
-
-/// Send the message if it holds anything, and begin the next.
-fn send_full(message: &mut Vec<u8>, number: u32, rows: &mut Sender) -> Result<()> {
-    if message.len() > message::PIECE_BYTES_HEADER_LEN {
-        rows.send(message)?;
-        begin_message(message, number);
+    let counters = segment.counters();
+    let mut outlet = Outlet::new(compression, segment, rows);
+    loop {
+        let taken = counters.take_piece(number);
+        let Some(piece) = plan.pieces.get(taken as usize) else { break };
+        let table =
+            plan.tables.get(piece.table as usize).ok_or_else(|| Error::internal("a piece has no table"))?;
+        outlet.begin(taken);
+        let copied = copy_out(&statement(table, piece.blocks)?, &mut |row| outlet.row(row))?;
+        outlet.end(copied)?;
+        read(table);
     }
+    counters.take_no_more(number);
     Ok(())
 }
 
-/// The encoder writes behind the header, so that nothing is copied to send it.
-fn begin_message(message: &mut Vec<u8>, number: u32) {
-    message.clear();
-    message.extend_from_slice(&message::piece_bytes_header(number));
+fn statement(table: &PlannedTable, blocks: Blocks) -> Result<Cow<'_, [u8]>> {
+    if blocks == Blocks::ALL {
+        return Ok(Cow::Borrowed(&table.statement));
+    }
+    statement_of_blocks(&table.statement, blocks)
+        .map(Cow::Owned)
+        .ok_or_else(|| Error::internal("a table was cut that cannot be"))
+}
+
+/// Tables whose locks the first copier holds because somebody still has to read them, in the order in which they are
+/// read.
+struct Unread {
+    /// Each table with the number of the piece after its last one.
+    tables: std::iter::Peekable<std::vec::IntoIter<(u32, u32)>>,
+}
+
+impl Unread {
+    /// Tables that are locked and not planned, such as partitioned ones, are let go at once: what there is to know of
+    /// them, pg_dump has read.
+    fn of(plan: &PiecePlan, locked: &[u32]) -> Self {
+        let planned: HashSet<u32> = plan.tables.iter().map(|table| table.oid).collect();
+        locked.iter().filter(|oid| !planned.contains(oid)).for_each(|oid| locks::unlock_table(*oid));
+        let mut ends = vec![0; plan.tables.len()];
+        for (after, piece) in (1..).zip(&plan.pieces) {
+            if let Some(end) = ends.get_mut(piece.table as usize) {
+                *end = after;
+            }
+        }
+        let tables: Vec<(u32, u32)> = plan.tables.iter().map(|table| table.oid).zip(ends).collect();
+        Self { tables: tables.into_iter().peekable() }
+    }
+
+    /// Let go of the tables that have been read.
+    fn release(&mut self, segment: &Segment) {
+        let read_before = segment.counters().read_before();
+        while let Some((oid, _)) = self.tables.next_if(|(_, end)| *end <= read_before) {
+            locks::unlock_table(oid);
+        }
+    }
 }

@@ -146,6 +146,16 @@ fn conninfo_error(what: &str) -> Error {
     Error::new(ErrorClass::Configuration, format!("walwarden.conninfo cannot be used: {what}"))
 }
 
+/// What pg_dump shall dump.
+pub struct Source<'a> {
+    /// Name of the database, in its own encoding.
+    pub database: &'a [u8],
+    /// An exported snapshot.
+    pub snapshot: &'a str,
+    /// The process that holds the tables' locks: pg_dump's session joins its lock group.
+    pub lock_group: i32,
+}
+
 /// A running pg_dump and the threads that read it.
 pub struct Dump {
     child: Option<Child>,
@@ -154,22 +164,25 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// Start pg_dump on this database under an exported snapshot. `compression` is for large objects.
+    /// Start pg_dump. `compression` is for large objects.
     pub fn start(
         connection: &Connection,
-        database: &[u8],
-        snapshot: &str,
+        source: &Source<'_>,
         compression: Compression,
         waker: &Waker,
     ) -> Result<Self> {
         let mut command = connection.command("pg_dump")?;
         let secret = hex::encode(random::bytes::<16>()?);
         command
-            .args(["--format=custom", "--compress=0", "--snapshot", snapshot])
-            .env("PGDATABASE", OsStr::from_bytes(database))
+            .args(["--format=custom", "--compress=0", "--snapshot", source.snapshot])
+            .env("PGDATABASE", OsStr::from_bytes(source.database))
             .env(
                 "PGOPTIONS",
-                format!("-c session_preload_libraries=walwarden -c walwarden.toc_only={secret}"),
+                format!(
+                    "-c session_preload_libraries=walwarden -c walwarden.toc_only={secret} \
+                     -c walwarden.lock_group={} -c max_parallel_workers_per_gather=0",
+                    source.lock_group
+                ),
             );
         let mut child = spawn(command, "pg_dump")?;
         let (stdout, stderr) = pipes(&mut child)?;

@@ -3,6 +3,8 @@
 
 mod archive;
 mod backup;
+mod copiers;
+mod inbox;
 mod manifest;
 mod prepare;
 mod proof;

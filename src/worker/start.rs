@@ -2,6 +2,7 @@
 
 use crate::pg::bgworker::{Assignment, Handle, Worker};
 use crate::pg::server;
+use crate::worker::copier::Post;
 use pgrx::PgXactCallbackEvent;
 use std::cell::RefCell;
 use uuid::Uuid;
@@ -47,12 +48,12 @@ pub fn start_leader(job: Uuid) -> Option<Handle> {
     .start()
 }
 
-/// Start a copier of this database that finds its queues in the segment with this handle.
-pub fn start_copier(segment: u32) -> Option<Handle> {
+/// Start a copier of this database.
+pub fn start_copier(post: Post) -> Option<Handle> {
     Worker {
         function: "walwarden_copier_main",
         name: "walwarden copier",
-        assignment: Assignment { database: server::database_oid(), task: segment.to_string() },
+        assignment: Assignment { database: server::database_oid(), task: post.to_task() },
         restart_seconds: None,
     }
     .start()

@@ -108,6 +108,7 @@ fn queue_one(schedule: &Schedule, latest: DateTime<Utc>, passed_over: u64, now: 
         trigger: Trigger::Schedule,
         scheduled_for: Some(latest),
         storage: &schedule.storage,
+        options: &schedule.options,
         requested_by: "walwarden",
     })?;
     Ok(())

@@ -9,6 +9,7 @@ pub mod job;
 pub mod key;
 pub mod manifest;
 pub mod message;
+pub mod rate;
 pub mod remains;
 pub mod schedule;
 

@@ -5,11 +5,11 @@
 //! the version of this encoding.
 
 use crate::archive::wire::{WireReader, put_bytes, put_optional_text};
-use crate::archive::{Compression, PiecePlan, PieceSummary};
+use crate::archive::{Compression, PiecePlan, PieceSummary, TableSize};
 use crate::error::{Error, ErrorClass, Result};
 
 /// Version of the messages' encoding.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const TAG_SNAPSHOT_READY: u8 = b'S';
 const TAG_PIECE_BYTES: u8 = b'B';
@@ -17,6 +17,7 @@ const TAG_PIECE_END: u8 = b'E';
 const TAG_FINISHED: u8 = b'F';
 const TAG_FAILED: u8 = b'X';
 const TAG_PLAN: u8 = b'P';
+const TAG_DONE: u8 = b'D';
 
 /// Bytes in front of the payload of [`CopierMessage::PieceBytes`].
 pub const PIECE_BYTES_HEADER_LEN: usize = 5;
@@ -39,6 +40,8 @@ pub enum CopierMessage<'a> {
         lsn: u64,
         /// When it was taken: microseconds since 1970-01-01 00:00 UTC.
         taken_at_micros: i64,
+        /// The tables that may be cut, as large as they are since the snapshot.
+        sizes: Vec<TableSize>,
     },
     /// Framed chunks of a piece, in order.
     PieceBytes {
@@ -69,11 +72,19 @@ impl<'a> CopierMessage<'a> {
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         match self {
-            Self::SnapshotReady { snapshot, lsn, taken_at_micros } => {
+            Self::SnapshotReady { snapshot, lsn, taken_at_micros, sizes } => {
                 out.extend_from_slice(&[TAG_SNAPSHOT_READY, VERSION]);
                 out.extend_from_slice(&lsn.to_le_bytes());
                 out.extend_from_slice(&taken_at_micros.to_le_bytes());
                 put_bytes(&mut out, snapshot.as_bytes())?;
+                let count = u32::try_from(sizes.len())
+                    .map_err(|_| Error::internal("could not encode the sizes of so many tables"))?;
+                out.extend_from_slice(&count.to_le_bytes());
+                for TableSize { oid, blocks, bytes } in sizes {
+                    out.extend_from_slice(&oid.to_le_bytes());
+                    out.extend_from_slice(&blocks.to_le_bytes());
+                    out.extend_from_slice(&bytes.to_le_bytes());
+                }
             }
             Self::PieceBytes { piece, bytes } => {
                 out.extend_from_slice(&piece_bytes_header(*piece));
@@ -108,7 +119,13 @@ impl<'a> CopierMessage<'a> {
             TAG_SNAPSHOT_READY => {
                 check_version(&mut reader)?;
                 let (lsn, taken_at_micros) = (reader.u64()?, reader.i64()?);
-                Self::SnapshotReady { snapshot: reader.text()?, lsn, taken_at_micros }
+                let snapshot = reader.text()?;
+                let mut sizes = Vec::new();
+                for _ in 0..reader.u32()? {
+                    let (oid, blocks) = (reader.u32()?, reader.u32()?);
+                    sizes.push(TableSize { oid, blocks, bytes: reader.u64()? });
+                }
+                Self::SnapshotReady { snapshot, lsn, taken_at_micros, sizes }
             }
             TAG_PIECE_BYTES => Self::PieceBytes { piece: reader.u32()?, bytes: reader.remainder() },
             TAG_PIECE_END => Self::PieceEnd {
@@ -142,19 +159,25 @@ impl<'a> CopierMessage<'a> {
 pub enum LeaderMessage {
     /// What to copy.
     Plan {
+        /// The snapshot to copy under, for a copier that has not taken it itself.
+        snapshot: String,
         /// How pieces are compressed.
         compression: Compression,
         /// The pieces to share.
         plan: PiecePlan,
     },
+    /// Every row was read: the copier that took the snapshot may end.
+    Done,
 }
 
 impl LeaderMessage {
     /// The message as bytes.
     pub fn encode(&self) -> Result<Vec<u8>> {
         match self {
-            Self::Plan { compression, plan } => {
+            Self::Done => Ok(vec![TAG_DONE]),
+            Self::Plan { snapshot, compression, plan } => {
                 let mut out = vec![TAG_PLAN, VERSION];
+                put_bytes(&mut out, snapshot.as_bytes())?;
                 put_bytes(&mut out, compression.name().as_bytes())?;
                 plan.encode_to(&mut out)?;
                 Ok(out)
@@ -168,8 +191,13 @@ impl LeaderMessage {
         match reader.u8()? {
             TAG_PLAN => {
                 check_version(&mut reader)?;
+                let snapshot = reader.text()?;
                 let compression = Compression::parse(&reader.text()?)?;
-                Ok(Self::Plan { compression, plan: PiecePlan::decode(reader.remainder())? })
+                Ok(Self::Plan { snapshot, compression, plan: PiecePlan::decode(reader.remainder())? })
+            }
+            TAG_DONE => {
+                reader.end()?;
+                Ok(Self::Done)
             }
             tag => Err(reader.malformed(format!("its tag is {tag}"))),
         }
@@ -194,7 +222,6 @@ fn read_class(reader: &mut WireReader<'_>) -> Result<ErrorClass> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::PlannedPiece;
     use proptest::prelude::*;
 
     fn summary() -> PieceSummary {
@@ -208,12 +235,14 @@ mod tests {
                     snapshot: "0000-1".into(),
                     lsn: 0x16_b374_d848,
                     taken_at_micros: -2,
+                    sizes: vec![TableSize { oid: 258, blocks: 3, bytes: 4 }],
                 },
                 [
-                    b"S\x01".as_slice(),
+                    b"S\x02".as_slice(),
                     &[0x48, 0xd8, 0x74, 0xb3, 0x16, 0, 0, 0],
                     &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
                     b"\x06\0\0\x000000-1",
+                    b"\x01\0\0\0\x02\x01\0\0\x03\0\0\0\x04\0\0\0\0\0\0\0",
                 ]
                 .concat(),
             ),
@@ -249,9 +278,14 @@ mod tests {
 
     #[test]
     fn a_leaders_bytes_are_these() {
-        let plan = PiecePlan { pieces: vec![PlannedPiece { dump_id: 7, statement: b"COPY".to_vec() }] };
-        let message = LeaderMessage::Plan { compression: Compression::None, plan };
-        let bytes = b"P\x01\x04\0\0\0noneWWPP\x01\x01\0\0\0\x07\0\0\0\x04\0\0\0COPY";
+        assert_eq!(LeaderMessage::Done.encode().unwrap(), b"D");
+        assert_eq!(LeaderMessage::decode(b"D").unwrap(), LeaderMessage::Done);
+        let message = LeaderMessage::Plan {
+            snapshot: "0-1".into(),
+            compression: Compression::None,
+            plan: PiecePlan::default(),
+        };
+        let bytes = b"P\x02\x03\0\0\x000-1\x04\0\0\0noneWWPP\x02\0\0\0\0\0\0\0\0";
         assert_eq!(message.encode().unwrap(), bytes);
         assert_eq!(LeaderMessage::decode(bytes).unwrap(), message);
         for end in 0..bytes.len() {
@@ -278,7 +312,7 @@ mod tests {
     #[test]
     fn another_version_says_what_happened() {
         for error in
-            [CopierMessage::decode(b"S\x02").unwrap_err(), LeaderMessage::decode(b"P\x02").unwrap_err()]
+            [CopierMessage::decode(b"S\x01").unwrap_err(), LeaderMessage::decode(b"P\x01").unwrap_err()]
         {
             assert_eq!(error.class, ErrorClass::WrongState);
             assert!(error.hint.is_some());
@@ -310,10 +344,12 @@ mod tests {
             hint in prop::option::of(".*"),
             lsn in any::<u64>(),
             taken_at_micros in any::<i64>(),
+            sizes in prop::collection::vec((any::<u32>(), any::<u32>(), any::<u64>()), 0..9),
         ) {
+            let sizes = sizes.into_iter().map(|(oid, blocks, bytes)| TableSize { oid, blocks, bytes }).collect();
             let error = Error { class, message: message.clone(), detail, hint };
             for message in [
-                CopierMessage::SnapshotReady { snapshot: message, lsn, taken_at_micros },
+                CopierMessage::SnapshotReady { snapshot: message, lsn, taken_at_micros, sizes },
                 CopierMessage::Failed { error },
             ] {
                 let bytes = message.encode().unwrap();

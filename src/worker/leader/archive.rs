@@ -2,21 +2,25 @@
 //! large objects from pg_dump; all of it into the upload as it comes.
 
 use super::backup::set_phase;
+use super::copiers::Copiers;
+use super::inbox::{Arrival, Inbox};
 use crate::pg::interrupts;
-use crate::pg::queue::{Received, Receiver};
+use crate::pg::queue::Sender;
 use crate::pg::segment::Segment;
 use crate::worker::dump::{Dump, DumpEvent};
 use crate::worker::io::{Io, Task};
 use crate::worker::progress::Phase;
 use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use walwarden_core::archive::{Assembler, BlockIndex, Compression, PiecePlan, PlannedPiece, Toc};
-use walwarden_core::archive::{leave_out_extension, wait_for_descendants};
-use walwarden_core::message::CopierMessage;
+use walwarden_core::archive::{Assembler, BlockIndex, Compression, PiecePlan, PlannedTable, TableSize, Toc};
+use walwarden_core::archive::{leave_out_extension, split, wait_for_descendants};
+use walwarden_core::message::{CopierMessage, LeaderMessage};
+use walwarden_core::rate::Rate;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{UploadItem, Uploaded};
 
@@ -62,12 +66,16 @@ pub struct Line<'a> {
     pub io: &'a Io,
     /// pg_dump.
     pub dump: &'a mut Dump,
-    /// Rows from the copier.
-    pub rows: &'a mut Receiver,
+    /// Rows from the copiers.
+    inbox: Inbox,
+    /// Ends the copier that holds the snapshot.
+    first_copier: Sender,
     /// Bytes to the upload.
     pub upload: Upload,
     /// Counters for onlookers.
     pub segment: &'a Segment,
+    rate: Option<Rate>,
+    began: Instant,
     last_pulse: Instant,
 }
 
@@ -95,15 +103,19 @@ impl Upload {
 }
 
 impl<'a> Line<'a> {
-    /// All of it in one place.
+    /// All of it in one place; no more than `max_rate` bytes a second go to the upload.
     pub fn new(
         io: &'a Io,
         dump: &'a mut Dump,
-        rows: &'a mut Receiver,
+        copiers: Copiers,
         upload: Upload,
         segment: &'a Segment,
-    ) -> Self {
-        Self { io, dump, rows, upload, segment, last_pulse: Instant::now() }
+        max_rate: Option<u64>,
+    ) -> Result<Self> {
+        let now = Instant::now();
+        let rate = max_rate.map(Rate::new);
+        let (inbox, first_copier) = copiers.into_parts()?;
+        Ok(Self { io, dump, inbox, first_copier, upload, segment, rate, began: now, last_pulse: now })
     }
 
     /// Sleep until something happens; notice a failed upload and a dropped extension.
@@ -118,7 +130,25 @@ impl<'a> Line<'a> {
         pulse(&mut self.last_pulse)
     }
 
+    /// Wait as long as the rate wants after so many bytes.
+    fn keep_rate(&mut self, bytes: usize) -> Result<()> {
+        let Some(rate) = &mut self.rate else { return Ok(()) };
+        let until = Instant::now() + rate.after(bytes as u64, self.began.elapsed());
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.upload.check()?;
+            self.pulse()?;
+            interrupts::wait(None, left.min(LONGEST_SLEEP))?;
+        }
+    }
+
     fn send(&mut self, item: UploadItem) -> Result<()> {
+        if let UploadItem::Bytes(bytes) = &item {
+            self.keep_rate(bytes.len())?;
+        }
         match self.upload.items.try_send(item) {
             Ok(()) => Ok(()),
             // The upload has ended, which it only does early when it failed.
@@ -163,10 +193,13 @@ impl<'a> Line<'a> {
         let head = assembler.start(&contents.toc)?;
         self.send_bytes(head)?;
         let mut assembled = Assembled::default();
-        for (number, piece) in contents.plan.pieces.iter().enumerate() {
-            let start = assembler.begin_table(piece.dump_id)?;
+        let mut pieces = (0..).zip(&contents.plan.pieces).peekable();
+        for (number, table) in (0..).zip(&contents.plan.tables) {
+            let start = assembler.begin_table(table.dump_id)?;
             self.send_bytes(start)?;
-            self.copy_piece(&mut assembler, number)?;
+            while let Some((piece, _)) = pieces.next_if(|(_, piece)| piece.table == number) {
+                self.copy_piece(&mut assembler, piece)?;
+            }
             let (end, block) = assembler.end_table()?;
             self.send_bytes(end)?;
             assembled.blocks.push(block);
@@ -190,40 +223,35 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Forward the chunks of one piece until it is complete. With one copier pieces come in order.
-    fn copy_piece(&mut self, assembler: &mut Assembler, number: usize) -> Result<()> {
+    /// Forward the chunks of one piece until it is complete.
+    fn copy_piece(&mut self, assembler: &mut Assembler, piece: u32) -> Result<()> {
         loop {
             self.pulse()?;
             interrupts::check()?;
-            let step = match self.rows.try_receive() {
-                Received::Nothing => Step::Wait,
-                Received::Detached => return Err(copier_gone()),
-                Received::Message(message) => match CopierMessage::decode(message)? {
-                    CopierMessage::PieceBytes { piece, bytes } if piece as usize == number => {
-                        Step::Forward(Bytes::copy_from_slice(bytes))
-                    }
-                    CopierMessage::PieceEnd { piece, summary } if piece as usize == number => {
-                        assembler.end_piece(&summary)?;
-                        return Ok(());
-                    }
-                    other => return Err(unexpected(other)),
-                },
-            };
-            match step {
-                Step::Wait => self.pause()?,
-                Step::Forward(bytes) => {
+            match self.inbox.take(piece)? {
+                Arrival::Nothing => self.pause()?,
+                Arrival::Bytes(bytes) => {
                     assembler.piece_bytes(bytes.len() as u64)?;
                     self.send(UploadItem::Bytes(bytes))?;
+                }
+                Arrival::End(summary) => {
+                    assembler.end_piece(&summary)?;
+                    return Ok(());
                 }
             }
         }
     }
 
+    /// Every copier is through: the locks and the copiers' snapshot can go.
     fn expect_finished(&mut self) -> Result<()> {
-        match next_message(self.rows, &mut || Ok(()), self.io)? {
-            Message::Finished => Ok(()),
-            Message::Snapshot { .. } => Err(Error::internal("a copier began twice")),
+        while !self.inbox.all_finished()? {
+            self.pause()?;
         }
+        let done = LeaderMessage::Done.encode()?;
+        while !self.first_copier.try_send(&done)? {
+            self.pause()?;
+        }
+        Ok(())
     }
 
     fn large_objects(&mut self, assembler: &mut Assembler, assembled: &mut Assembled) -> Result<()> {
@@ -267,51 +295,16 @@ impl<'a> Line<'a> {
     }
 }
 
-enum Step {
-    Wait,
-    Forward(Bytes),
-}
-
-/// A message of a copier that is not about rows.
-pub enum Message {
-    /// Its snapshot stands.
-    Snapshot {
-        /// Its name.
-        snapshot: String,
-        /// Where the log was.
-        lsn: u64,
-        /// When, in microseconds since the Unix epoch.
-        taken_at_micros: i64,
-    },
-    /// It has done all of the plan.
-    Finished,
-}
-
-/// Wait for such a message.
-pub fn next_message(rows: &mut Receiver, pulse: &mut dyn FnMut() -> Result<()>, io: &Io) -> Result<Message> {
-    loop {
-        match rows.try_receive() {
-            Received::Message(message) => match CopierMessage::decode(message)? {
-                CopierMessage::SnapshotReady { snapshot, lsn, taken_at_micros } => {
-                    return Ok(Message::Snapshot { snapshot, lsn, taken_at_micros });
-                }
-                CopierMessage::Finished => return Ok(Message::Finished),
-                other => return Err(unexpected(other)),
-            },
-            Received::Detached => return Err(copier_gone()),
-            Received::Nothing => {
-                pulse()?;
-                interrupts::wait(Some(io.waker()), LONGEST_SLEEP)?;
-            }
-        }
-    }
-}
-
-/// Read pg_dump's table of contents and statements until its tables are through.
-pub fn read_contents(dump: &mut Dump, io: &Io, compression: Compression) -> Result<Contents> {
+/// Read pg_dump's table of contents and statements until its tables are through, and cut the tables into pieces.
+pub fn read_contents(
+    dump: &mut Dump,
+    io: &Io,
+    compression: Compression,
+    sizes: &[TableSize],
+) -> Result<Contents> {
     let mut last_pulse = Instant::now();
     let mut toc = None;
-    let mut pieces = Vec::new();
+    let mut statements = Vec::new();
     loop {
         let Some(event) = dump.try_next() else {
             pulse(&mut last_pulse)?;
@@ -320,7 +313,7 @@ pub fn read_contents(dump: &mut Dump, io: &Io, compression: Compression) -> Resu
         };
         match event? {
             DumpEvent::Toc(read) => toc = Some(read),
-            DumpEvent::Statement { dump_id, statement } => pieces.push(PlannedPiece { dump_id, statement }),
+            DumpEvent::Statement { dump_id, statement } => statements.push((dump_id, statement)),
             DumpEvent::TablesEnd => break,
             _ => return Err(Error::internal("pg_dump's stream is out of order")),
         }
@@ -328,11 +321,21 @@ pub fn read_contents(dump: &mut Dump, io: &Io, compression: Compression) -> Resu
     let mut toc = toc.ok_or_else(|| Error::internal("pg_dump gave no table of contents"))?;
     // pg_dump delivered what is left out all the same: it is not copied.
     let left_out = leave_out_extension(&mut toc, b"walwarden");
-    pieces.retain(|piece: &PlannedPiece| left_out.entries.iter().all(|entry| entry.dump_id != piece.dump_id));
+    let left_out: HashSet<i32> = left_out.entries.iter().map(|entry| entry.dump_id).collect();
+    let oids: HashMap<i32, u32> = toc.entries.iter().map(|entry| (entry.dump_id, entry.oid)).collect();
+    let tables = statements
+        .into_iter()
+        .filter(|(dump_id, _)| !left_out.contains(dump_id))
+        .map(|(dump_id, statement)| PlannedTable {
+            dump_id,
+            oid: oids.get(&dump_id).copied().unwrap_or_default(),
+            statement,
+        })
+        .collect();
     wait_for_descendants(&mut toc);
     toc.header.set_compression(compression)?;
     toc.clear_offsets();
-    Ok(Contents { toc, plan: PiecePlan { pieces } })
+    Ok(Contents { toc, plan: split(tables, sizes) })
 }
 
 /// Now and then: a backup of a database whose walwarden was dropped must stop.
@@ -344,13 +347,13 @@ pub fn pulse(last: &mut Instant) -> Result<()> {
     super::backup::require_extension()
 }
 
-fn copier_gone() -> Error {
+pub(super) fn copier_gone() -> Error {
     Error::new(ErrorClass::Lost, "the copier is gone")
         .detail("It was terminated or killed before it was done.")
         .hint("Look into the server's log, then run the backup again.")
 }
 
-fn unexpected(message: CopierMessage<'_>) -> Error {
+pub(super) fn unexpected(message: CopierMessage<'_>) -> Error {
     match message {
         CopierMessage::Failed { error } => error,
         _ => Error::internal("a copier's message is out of order"),

@@ -1,30 +1,27 @@
 //! One backup from beginning to end. Each step is a function below; what must be stopped or removed when one of them
 //! fails stands in the `Workshop`.
 
-use super::archive::{self, Assembled, Contents, Line, Message, Upload};
+use super::archive::{self, Assembled, Line, Upload};
+use super::copiers::{Copiers, default_jobs};
 use super::manifest::{self, Facts};
 use super::prepare::{Prepared, prepare};
 use super::proof;
 use crate::catalog::job::{self, ArchiveFacts, Job};
 use crate::keyring;
 use crate::pg::bgworker::{self, Handle, Status};
-use crate::pg::queue::{self, Receiver, Sender};
-use crate::pg::segment::Segment;
+use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts, server};
-use crate::worker::dump::{Connection, Dump, dump_globals};
+use crate::worker::compression;
+use crate::worker::dump::{Connection, Dump, Source, dump_globals};
 use crate::worker::io::Io;
 use crate::worker::progress::Phase;
 use crate::worker::remains::{self, Destination};
-use crate::worker::start;
-use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use walwarden_core::archive::Compression;
-use walwarden_core::manifest::Lsn;
 use walwarden_core::message::LeaderMessage;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{BackupKeys, Store, UploadItem, Uploaded, plan_part_size};
@@ -35,32 +32,24 @@ const ITEMS_IN_FLIGHT: usize = 32;
 const PARTS_BUDGET: u64 = 160 << 20;
 /// And there are no more of them than this.
 const MOST_PARTS_IN_FLIGHT: u64 = 4;
-/// How long a copier that was told to end is waited for.
+/// How long copiers that were told to end are waited for.
 const COPIER_FAREWELL: Duration = Duration::from_millis(500);
 
 /// What is running for the job, and what it wrote: to be stopped and removed when the job fails.
 pub struct Workshop {
-    io: Io,
-    copier: Option<Handle>,
+    /// Storage threads.
+    pub io: Io,
+    /// Running copiers.
+    pub copiers: Vec<Handle>,
     dump: Option<Dump>,
     destination: Option<Destination>,
     upload_id: Option<String>,
 }
 
-/// The copier's snapshot.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    name: String,
-    /// Where the write-ahead log was.
-    pub lsn: u64,
-    /// When it was taken.
-    pub at: DateTime<Utc>,
-}
-
 impl Workshop {
     /// Nothing runs yet.
     pub fn new(io: Io) -> Self {
-        Self { io, copier: None, dump: None, destination: None, upload_id: None }
+        Self { io, copiers: Vec::new(), dump: None, destination: None, upload_id: None }
     }
 
     /// Stop everything; the error may become clearer by what pg_dump said.
@@ -74,15 +63,13 @@ impl Workshop {
             }
             None => error,
         };
-        if let Some(copier) = self.copier.take() {
-            copier.terminate();
-            let deadline = Instant::now() + COPIER_FAREWELL;
-            while copier.status() != Status::Stopped && Instant::now() < deadline {
-                if interrupts::wait(None, Duration::from_millis(20)).is_err() {
-                    break;
-                }
-            }
-        }
+        self.copiers.iter().for_each(Handle::terminate);
+        let deadline = Instant::now() + COPIER_FAREWELL;
+        while self.copiers.iter().any(|copier| copier.status() != Status::Stopped)
+            && Instant::now() < deadline
+            && interrupts::wait(None, Duration::from_millis(20)).is_ok()
+        {}
+        self.copiers.clear();
         error
     }
 
@@ -101,15 +88,20 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     let key = keyring::signing_key()?;
     let keys = prepared.layout.backup_keys(job.id, job.queued_at.date_naive());
     let store = remains::open_store(&prepared.storage.url, &prepared.options)?;
-    let compression = Compression::parse("gzip")?;
+    let compression = transaction(|| compression::choose(job.options.compression.as_deref()))?;
 
-    let segment = Segment::create()?;
-    transaction(|| job::start_running(job.id, segment.handle()))?;
+    let wanted =
+        usize::try_from(job.options.jobs.unwrap_or_else(default_jobs)).unwrap_or(1).clamp(1, MOST_COPIERS);
+    let segment = Segment::create(wanted)?;
+    transaction(|| {
+        job::set_compression(job.id, compression)?;
+        job::start_running(job.id, segment.handle())
+    })?;
     // The storage is asked first: a wrong key or a missing bucket is told before any table is locked.
     let upload = begin_upload(job, workshop, &prepared, &keys, &store)?;
     set_phase(&segment, Phase::Locking);
-    let (mut rows, mut orders) = start_copier(workshop, &segment)?;
-    let snapshot = await_snapshot(job, workshop, &mut rows)?;
+    let mut copiers = Copiers::start_first(workshop, &segment)?;
+    let (snapshot, sizes) = copiers.await_snapshot(job, workshop)?;
 
     set_phase(&segment, Phase::Catalogs);
     let connection = Connection::to_this_server()?;
@@ -121,23 +113,25 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         })?
     };
     let waker = workshop.io.waker().clone();
-    let dump = workshop.dump.insert(Dump::start(
-        &connection,
-        &prepared.database_bytes,
-        &snapshot.name,
-        compression,
-        &waker,
-    )?);
-    let contents = archive::read_contents(dump, &workshop.io, compression)?;
+    let source = Source {
+        database: &prepared.database_bytes,
+        snapshot: &snapshot.name,
+        lock_group: segment.counters().first_copier.load(SeqCst),
+    };
+    let dump = workshop.dump.insert(Dump::start(&connection, &source, compression, &waker)?);
+    let contents = archive::read_contents(dump, &workshop.io, compression, &sizes)?;
 
     set_phase(&segment, Phase::Copying);
-    segment.counters().tables_total.store(contents.plan.pieces.len() as u64, Relaxed);
-    send_plan(workshop, &mut orders, &contents, compression)?;
+    segment.counters().tables_total.store(contents.plan.tables.len() as u64, Relaxed);
+    copiers.start_helpers(job, workshop, &segment, wanted, contents.plan.pieces.len())?;
+    let plan =
+        LeaderMessage::Plan { snapshot: snapshot.name.clone(), compression, plan: contents.plan.clone() };
+    copiers.send_to_all(workshop, &plan)?;
     let dump = workshop.dump.as_mut().ok_or_else(|| Error::internal("pg_dump is not running"))?;
-    let line = Line::new(&workshop.io, dump, &mut rows, upload, &segment);
+    let line = Line::new(&workshop.io, dump, copiers, upload, &segment, job.options.max_rate)?;
     let (assembled, uploaded) = line.assemble(&contents, compression)?;
     workshop.dump = None;
-    workshop.copier = None;
+    workshop.copiers.clear();
 
     set_phase(&segment, Phase::Verifying);
     finalize(job, &keys, &assembled, &uploaded)?;
@@ -241,42 +235,6 @@ fn is_refusal(class: ErrorClass) -> bool {
             | ErrorClass::StorageConflict
             | ErrorClass::StorageFull
     )
-}
-
-fn start_copier(workshop: &mut Workshop, segment: &Segment) -> Result<(Receiver, Sender)> {
-    let (mut rows, mut orders) = queue::leader_ends(segment);
-    let copier = start::start_copier(segment.handle()).ok_or_else(|| bgworker::no_free_slot("copier"))?;
-    rows.watch(&copier);
-    orders.watch(&copier);
-    workshop.copier = Some(copier);
-    Ok((rows, orders))
-}
-
-fn await_snapshot(job: &Job, workshop: &Workshop, rows: &mut Receiver) -> Result<Snapshot> {
-    let mut last_pulse = Instant::now();
-    let message = archive::next_message(rows, &mut || archive::pulse(&mut last_pulse), &workshop.io)?;
-    let Message::Snapshot { snapshot, lsn, taken_at_micros } = message else {
-        return Err(Error::internal("a copier ended before it began"));
-    };
-    let at = DateTime::from_timestamp_micros(taken_at_micros)
-        .ok_or_else(|| Error::internal("the time of a snapshot is out of range"))?;
-    transaction(|| job::set_snapshot(job.id, at, &Lsn(lsn).to_string()))?;
-    Ok(Snapshot { name: snapshot, lsn, at })
-}
-
-fn send_plan(
-    workshop: &Workshop,
-    orders: &mut Sender,
-    contents: &Contents,
-    compression: Compression,
-) -> Result<()> {
-    let message = LeaderMessage::Plan { compression, plan: contents.plan.clone() }.encode()?;
-    let mut last_pulse = Instant::now();
-    while !orders.try_send(&message)? {
-        archive::pulse(&mut last_pulse)?;
-        interrupts::wait(Some(workshop.io.waker()), Duration::from_secs(1))?;
-    }
-    Ok(())
 }
 
 fn finalize(job: &Job, keys: &BackupKeys, assembled: &Assembled, uploaded: &Uploaded) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The manifest of a backup, from what its steps found out.
 
 use super::archive::{Assembled, Contents};
-use super::backup::Snapshot as TakenSnapshot;
+use super::copiers::Snapshot as TakenSnapshot;
 use super::prepare::Prepared;
 use super::proof::PutObject;
 use crate::catalog::audit;

@@ -19,6 +19,7 @@ mod plan;
 mod primitive;
 mod reader;
 mod source;
+mod split;
 pub mod statement;
 mod stream;
 mod toc;
@@ -31,8 +32,9 @@ pub use edit::{LeftOut, leave_out_extension, wait_for_descendants};
 pub use header::{ArchiveHeader, FormatVersion, LocalTime};
 pub use piece::{CHUNK_LENGTH, PieceEncoder, PieceSummary};
 pub use plaintext::BlockPlaintext;
-pub use plan::{PiecePlan, PlannedPiece};
+pub use plan::{Blocks, PiecePlan, PlannedPiece, PlannedTable};
 pub use reader::{ArchiveReader, BlockStart, MAX_CHUNK_LENGTH};
+pub use split::{PIECE_BYTES, TableSize, split};
 pub use toc::{DataOffset, OffsetState, Section, Toc, TocEntry, desc};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! list, the order of columns and a filter are pg_dump's own decision. The row carries a secret made for this one
 //! pg_dump, so that no row of a user's table can pass for a statement.
 
+use super::plan::Blocks;
 use crate::error::{Error, ErrorClass, Result};
 
 /// Begins the one row that stands for a table's rows.
@@ -35,6 +36,53 @@ pub fn statement_from_block<'a>(secret: &str, plaintext: &'a [u8]) -> Result<&'a
                 "Another extension answered COPY before walwarden could. Put walwarden last in shared_preload_libraries.",
             )
         })
+}
+
+/// Whether the statement copies all rows of a table, in the form `COPY schema.table (columns) TO stdout`: not a query,
+/// not a table without columns.
+pub fn is_of_a_whole_table(statement: &[u8]) -> bool {
+    relation_and_columns(statement).is_some()
+}
+
+/// The statement that copies only some blocks of the table that `statement` copies whole; None when it is not of that
+/// form. The sampling method is walwarden's own: it gives every row of these blocks.
+pub fn statement_of_blocks(statement: &[u8], blocks: Blocks) -> Option<Vec<u8>> {
+    let (relation, columns) = relation_and_columns(statement)?;
+    // The method takes 64-bit numbers: the end may be beyond what a block's number can be.
+    let sample = format!(" TABLESAMPLE walwarden.blocks({}, {})) TO stdout", blocks.first, blocks.end);
+    Some([b"COPY (SELECT ", columns, b" FROM ONLY ", relation, sample.as_bytes()].concat())
+}
+
+/// The table's name and the column list without its parentheses, as pg_dump writes them (pg_dump.c:
+/// dumpTableData_copy). No server encoding has bytes of ASCII inside a longer character.
+fn relation_and_columns(statement: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = statement.strip_prefix(b"COPY ")?;
+    let schema = identifier_length(rest)?;
+    if rest.get(schema) != Some(&b'.') {
+        return None;
+    }
+    let relation = schema + 1 + identifier_length(rest.get(schema + 1..)?)?;
+    let (relation, rest) = rest.split_at_checked(relation)?;
+    let columns = rest.strip_prefix(b" (")?.strip_suffix(b") TO stdout")?;
+    (!columns.is_empty()).then_some((relation, columns))
+}
+
+/// The length of the identifier that `text` begins with.
+fn identifier_length(text: &[u8]) -> Option<usize> {
+    if text.first() != Some(&b'"') {
+        let is_part = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'$' | 0x80..);
+        let length = text.iter().take_while(|byte| is_part(byte)).count();
+        return (length > 0).then_some(length);
+    }
+    let mut at = 1;
+    loop {
+        at += text.get(at..)?.iter().position(|byte| *byte == b'"')? + 1;
+        // A doubled quote belongs to the name.
+        if text.get(at) != Some(&b'"') {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 #[cfg(test)]
@@ -69,5 +117,47 @@ mod tests {
         let forged = block("COPY (SELECT evil()) TO stdout");
         assert!(statement_from_block("4567cdef", &forged).is_err());
         assert!(statement_from_block("", &forged).is_err());
+    }
+
+    fn of_blocks(statement: &str) -> Option<String> {
+        let blocks = Blocks { first: 10, end: u32::MAX };
+        statement_of_blocks(statement.as_bytes(), blocks).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn the_statement_of_a_table_becomes_one_of_its_blocks() {
+        for (relation, columns) in [
+            ("s.t", "a"),
+            ("s1._t$", "a, b"),
+            ("\"S\".\"T\"\"(a) TO stdout\"", "\"x, (y)\", \") TO stdout\""),
+            ("\"\"\"\".\"\"\"\"\"\"", "\"\"\"\""),
+            ("größe.weiß", "maß"),
+        ] {
+            assert_eq!(
+                of_blocks(&format!("COPY {relation} ({columns}) TO stdout")).unwrap(),
+                format!(
+                    "COPY (SELECT {columns} FROM ONLY {relation} TABLESAMPLE walwarden.blocks(10, 4294967295)) TO stdout"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn any_other_statement_stays_whole() {
+        for statement in [
+            "COPY (SELECT a FROM s.t) TO stdout",
+            "COPY s.t  TO stdout",
+            "COPY s.t () TO stdout",
+            "COPY t (a) TO stdout",
+            "COPY s.t (a) TO stdout WITH (FORMAT binary)",
+            "COPY s.t (a) FROM stdin",
+            "COPY s.\"t (a) TO stdout",
+            "COPY S.T (a) TO stdout",
+            "COPY s.t",
+            "",
+        ] {
+            assert_eq!(of_blocks(statement), None, "{statement}");
+            assert!(!is_of_a_whole_table(statement.as_bytes()));
+        }
     }
 }

@@ -1,0 +1,37 @@
+//! The options of a backup as users give them.
+
+use crate::catalog::options::BackupOptions;
+use crate::pg::segment::MOST_COPIERS;
+use crate::pg::sql;
+use crate::worker::compression;
+use walwarden_core::{Error, Result};
+
+/// Check them, at the moment they are given.
+pub fn read(
+    jobs: Option<i32>,
+    compression: Option<String>,
+    max_rate: Option<String>,
+) -> Result<BackupOptions> {
+    if let Some(jobs) = jobs
+        && !usize::try_from(jobs).is_ok_and(|jobs| (1..=MOST_COPIERS).contains(&jobs))
+    {
+        return Err(Error::invalid(format!("jobs must be 1 to {MOST_COPIERS}, not {jobs}"))
+            .hint("It is the number of copiers; NULL is one a processor."));
+    }
+    let compression = match compression.as_deref().map(str::trim) {
+        Some(wanted) => Some(compression::choose(Some(wanted))?.name()),
+        None => None,
+    };
+    Ok(BackupOptions { jobs, compression, max_rate: max_rate.map(|text| rate(&text)).transpose()? })
+}
+
+/// Bytes a second, in any form that pg_size_bytes takes; its own error says what is wrong with any other.
+fn rate(text: &str) -> Result<u64> {
+    let bytes: i64 = sql::query_one("SELECT pg_catalog.pg_size_bytes($1)", &[Some(text)])?
+        .ok_or_else(|| Error::internal("pg_size_bytes gave nothing"))?
+        .parse(0)?;
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0).ok_or_else(|| {
+        Error::invalid(format!("max_rate must be above zero, not \"{text}\""))
+            .hint("It is bytes a second that go to storage, such as '50MB'; NULL is no limit.")
+    })
+}
