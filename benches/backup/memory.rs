@@ -1,0 +1,248 @@
+//! The memory of all processes of a cluster and of the clients beside it, sampled from /proc while something runs.
+//!
+//! What counts is `RssAnon` of `/proc/PID/status`: the memory a process has for itself. Shared buffers and queues in shared
+//! memory are not in it. Pages that a process shares with the postmaster since its fork are, so the sum is rather too
+//! high than too low. `Pss`, which divides shared pages among those who share them, costs the kernel more to tell and is
+//! read less often.
+
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const INTERVAL: Duration = Duration::from_millis(50);
+/// `Pss` is read in every one of so many samples.
+const SAMPLES_PER_PSS: u64 = 10;
+const KIB: u64 = 1024;
+
+/// Peaks over one run, in bytes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Usage {
+    /// The highest sum of `RssAnon` over all processes at one moment.
+    pub together_bytes: u64,
+    /// The highest sum of `Pss`, where it could be read.
+    pub together_pss_bytes: u64,
+    /// By kind of process: `leader`, `copier`, `backend`, `pg_dump`, ...
+    pub kinds: BTreeMap<String, KindUsage>,
+    pub samples: u64,
+    /// What looking took, as a share of one core.
+    pub sampler_cpu: f64,
+}
+
+/// Peaks of the processes of one kind, `RssAnon` in bytes.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct KindUsage {
+    /// Of one process.
+    pub largest_bytes: u64,
+    /// Of all at one moment.
+    pub together_bytes: u64,
+    /// How many there were at one moment.
+    pub most: u64,
+}
+
+/// A thread that looks on.
+pub struct Sampler {
+    shared: Arc<Shared>,
+    thread: JoinHandle<Usage>,
+}
+
+struct Shared {
+    is_over: AtomicBool,
+    /// The heads of the families of processes that are watched.
+    heads: Mutex<HashSet<u32>>,
+}
+
+impl Sampler {
+    /// Watches the postmaster and everything below it.
+    pub fn start(postmaster: u32) -> Self {
+        let shared = Arc::new(Shared {
+            is_over: AtomicBool::new(false),
+            heads: Mutex::new(HashSet::from([postmaster])),
+        });
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || look_on(postmaster, &for_thread));
+        Self { shared, thread }
+    }
+
+    /// Watches this process and everything below it, too.
+    pub fn watch(&self, pid: u32) {
+        self.shared.heads.lock().expect("not poisoned").insert(pid);
+    }
+
+    /// Ends it.
+    pub fn stop(self) -> Usage {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        self.thread.join().expect("the sampler does not panic")
+    }
+}
+
+fn look_on(postmaster: u32, shared: &Shared) -> Usage {
+    let started = Instant::now();
+    let mut usage = Usage::default();
+    let mut family = Family::default();
+    loop {
+        let is_last = shared.is_over.load(Ordering::Relaxed);
+        let heads = shared.heads.lock().expect("not poisoned").clone();
+        family.update(&heads);
+        usage.add(postmaster, &family);
+        if is_last {
+            break;
+        }
+        std::thread::park_timeout(INTERVAL);
+    }
+    usage.sampler_cpu = own_cpu_seconds() / started.elapsed().as_secs_f64();
+    usage
+}
+
+impl Usage {
+    /// The higher of both in everything.
+    pub fn merge(&mut self, other: &Self) {
+        self.together_bytes = self.together_bytes.max(other.together_bytes);
+        self.together_pss_bytes = self.together_pss_bytes.max(other.together_pss_bytes);
+        self.samples += other.samples;
+        self.sampler_cpu = self.sampler_cpu.max(other.sampler_cpu);
+        for (kind, theirs) in &other.kinds {
+            self.kinds.entry(kind.clone()).or_default().merge(*theirs);
+        }
+    }
+
+    /// Takes one sample.
+    fn add(&mut self, postmaster: u32, family: &Family) {
+        let mut now: BTreeMap<String, KindUsage> = BTreeMap::new();
+        let (mut together, mut together_pss) = (0, 0);
+        let titles: HashMap<u32, String> =
+            family.members.keys().filter_map(|pid| Some((*pid, title(*pid)?))).collect();
+        for (pid, parent) in &family.members {
+            let Some(title) = titles.get(pid) else { continue };
+            let bytes = field(&format!("/proc/{pid}/status"), "RssAnon:");
+            let (Some(bytes), Some(kind)) = (bytes, kind(*pid == postmaster, title, titles.get(parent)))
+            else {
+                continue;
+            };
+            together += bytes;
+            now.entry(kind).or_default().add_process(bytes);
+            if self.samples.is_multiple_of(SAMPLES_PER_PSS) {
+                together_pss += field(&format!("/proc/{pid}/smaps_rollup"), "Pss:").unwrap_or(0);
+            }
+        }
+        self.samples += 1;
+        self.together_bytes = self.together_bytes.max(together);
+        self.together_pss_bytes = self.together_pss_bytes.max(together_pss);
+        for (kind, usage) in now {
+            self.kinds.entry(kind).or_default().merge(usage);
+        }
+    }
+}
+
+impl KindUsage {
+    fn add_process(&mut self, bytes: u64) {
+        self.largest_bytes = self.largest_bytes.max(bytes);
+        self.together_bytes += bytes;
+        self.most += 1;
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.largest_bytes = self.largest_bytes.max(other.largest_bytes);
+        self.together_bytes = self.together_bytes.max(other.together_bytes);
+        self.most = self.most.max(other.most);
+    }
+}
+
+/// The processes that are watched. To look at every process of the machine twenty times a second would itself be a load, so
+/// each is asked for its parent once.
+#[derive(Default)]
+struct Family {
+    heads: HashSet<u32>,
+    /// Process to parent.
+    members: HashMap<u32, u32>,
+    strangers: HashSet<u32>,
+}
+
+impl Family {
+    fn update(&mut self, heads: &HashSet<u32>) {
+        if self.heads != *heads {
+            self.heads.clone_from(heads);
+            // The new head, or a child of it, may have been seen before anybody said that it is one.
+            self.strangers.clear();
+        }
+        let Ok(entries) = std::fs::read_dir("/proc") else { return };
+        let present: HashSet<u32> =
+            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        self.members.retain(|pid, _| present.contains(pid));
+        self.strangers.retain(|pid| present.contains(pid));
+        let mut unknown: Vec<u32> = present
+            .into_iter()
+            .filter(|pid| !self.members.contains_key(pid) && !self.strangers.contains(pid))
+            .collect();
+        // Parents mostly have lower ids than their children.
+        unknown.sort_unstable();
+        for pid in unknown {
+            match parent(pid) {
+                Some(parent) if self.heads.contains(&pid) || self.members.contains_key(&parent) => {
+                    self.members.insert(pid, parent);
+                }
+                Some(_) => {
+                    self.strangers.insert(pid);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// What sort of process it is, by its title; `None` for one that is only just becoming something.
+fn kind(is_postmaster: bool, title: &str, parent: Option<&String>) -> Option<String> {
+    if is_postmaster {
+        return Some("postmaster".to_owned());
+    }
+    let Some(title) = title.strip_prefix("postgres: ") else {
+        let program = title.split(' ').next()?.rsplit('/').next()?;
+        // A child of the postmaster that has not taken its own title yet.
+        return (program != "postgres").then(|| program.to_owned());
+    };
+    // A backend has no backends for children: this one is about to become pg_dump.
+    if parent.is_some_and(|parent| parent.starts_with("postgres: ")) {
+        return None;
+    }
+    let is_one_of = |names: &[&str]| names.iter().any(|name| title.starts_with(name));
+    if let Some(worker) = title.strip_prefix("walwarden ") {
+        return worker.split(' ').next().map(str::to_owned);
+    }
+    let auxiliary = [
+        "checkpointer",
+        "background writer",
+        "walwriter",
+        "logical replication launcher",
+        "autovacuum",
+        "io worker",
+    ];
+    Some(if is_one_of(&auxiliary) { "auxiliary" } else { "backend" }.to_owned())
+}
+
+fn title(pid: u32) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned())
+}
+
+/// A line of the form `Name:   123 kB`, in bytes.
+fn field(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * KIB)
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may itself hold anything.
+    text[text.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What the calling thread has used. Zero where the kernel does not count it.
+fn own_cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds: u64 = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    Duration::from_nanos(nanoseconds).as_secs_f64()
+}
