@@ -3,10 +3,8 @@
 use crate::stage::Stage;
 
 const DATABASE: &str = "hot";
-/// Bytes of the table: an eighth of the cluster's `shared_buffers`, so that reading it uses them like any small table.
-const SIZE: u64 = 16 << 20;
-/// How often it is read before each run: a page's usage count, which the backup has to wear down.
-const READS: usize = 2;
+/// Rows of this table in a page.
+const ROWS_A_PAGE: u64 = 58;
 
 /// The table.
 #[derive(Debug)]
@@ -23,8 +21,13 @@ impl HotTable {
             return None;
         }
         stage.cluster.create_database(DATABASE);
-        // One page holds 60 rows of this kind.
-        let rows = SIZE / 8192 * 60;
+        // An eighth of the shared buffers: above a quarter, reading it would not fill them.
+        let pages: u64 = stage
+            .cluster
+            .sql(DATABASE, "SELECT setting::integer / 8 FROM pg_settings WHERE name = 'shared_buffers'")
+            .parse()
+            .expect("a number");
+        let rows = pages * ROWS_A_PAGE;
         stage.cluster.sql(
             DATABASE,
             &format!(
@@ -42,11 +45,11 @@ impl HotTable {
     }
 
     /// Brings the whole table into the shared buffers, in the same way before every run: written anew it is in none of
-    /// them, whatever was there before.
+    /// them, whatever was there before, and read once it is worth as much to the server as any page that somebody
+    /// needed. So the share that is lost says how much of the cache was turned over.
     pub fn warm_up(&self, stage: &Stage) {
         stage.cluster.sql(DATABASE, "SET client_min_messages = warning; VACUUM (FULL, FREEZE) hot");
-        let read = "SET max_parallel_workers_per_gather = 0; SELECT sum(id) FROM hot;";
-        stage.cluster.sql(DATABASE, &read.repeat(READS));
+        stage.cluster.sql(DATABASE, "SET max_parallel_workers_per_gather = 0; SELECT sum(id) FROM hot");
     }
 
     /// How many of its pages are in the shared buffers.

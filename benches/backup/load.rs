@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use walwarden_testkit::{postgres, wait_until};
 
 const DATABASE: &str = "pgbench";
-/// 500,000 accounts: about 75 MB, which stays in memory.
-const SCALE: &str = "--scale=5";
+/// 300,000 accounts: about 45 MB, which stays in memory.
+const SCALE: &str = "--scale=3";
 const CLIENTS: &str = "--client=2";
 /// How long pgbench runs before its transactions count.
 const WARM_UP: Duration = Duration::from_secs(1);

@@ -35,6 +35,8 @@ pub fn measure(stage: &Stage, database: &Database, contender: &Contender, hot: O
 
 /// The memory of the cluster when nobody uses it.
 pub fn at_rest(stage: &Stage) -> Usage {
+    // The session of the last statement may still be leaving.
+    std::thread::sleep(REST);
     let sampler = Sampler::start(stage.cluster.pid());
     std::thread::sleep(REST);
     sampler.stop()

@@ -8,13 +8,14 @@
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_millis(50);
 /// `Pss` is read in every one of so many samples.
-const SAMPLES_PER_PSS: u64 = 10;
+const SAMPLES_PER_PSS: u64 = 20;
 const KIB: u64 = 1024;
 
 /// Peaks over one run, in bytes.
@@ -27,8 +28,9 @@ pub struct Usage {
     /// By kind of process: `leader`, `copier`, `backend`, `pg_dump`, ...
     pub kinds: BTreeMap<String, KindUsage>,
     pub samples: u64,
-    /// What looking took, as a share of one core.
-    pub sampler_cpu: f64,
+    /// How long somebody looked on, and the time on a core that took, in seconds.
+    pub watched_seconds: f64,
+    pub sampler_seconds: f64,
 }
 
 /// Peaks of the processes of one kind, `RssAnon` in bytes.
@@ -55,14 +57,16 @@ struct Shared {
 }
 
 impl Sampler {
-    /// Watches the postmaster and everything below it.
+    /// Watches the postmaster and everything below it. Returns after the first sample, which costs more than others.
     pub fn start(postmaster: u32) -> Self {
         let shared = Arc::new(Shared {
             is_over: AtomicBool::new(false),
             heads: Mutex::new(HashSet::from([postmaster])),
         });
         let for_thread = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || look_on(postmaster, &for_thread));
+        let (sampled, first_sample) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || look_on(postmaster, &for_thread, &sampled));
+        first_sample.recv().expect("the sampler takes a sample");
         Self { shared, thread }
     }
 
@@ -79,7 +83,7 @@ impl Sampler {
     }
 }
 
-fn look_on(postmaster: u32, shared: &Shared) -> Usage {
+fn look_on(postmaster: u32, shared: &Shared, sampled: &Sender<()>) -> Usage {
     let started = Instant::now();
     let mut usage = Usage::default();
     let mut family = Family::default();
@@ -91,19 +95,24 @@ fn look_on(postmaster: u32, shared: &Shared) -> Usage {
         if is_last {
             break;
         }
+        if usage.samples == 1 {
+            sampled.send(()).expect("the one who started this waits");
+        }
         std::thread::park_timeout(INTERVAL);
     }
-    usage.sampler_cpu = own_cpu_seconds() / started.elapsed().as_secs_f64();
+    usage.watched_seconds = started.elapsed().as_secs_f64();
+    usage.sampler_seconds = own_cpu_seconds();
     usage
 }
 
 impl Usage {
-    /// The higher of both in everything.
+    /// The higher of both peaks, the sum of what adds up.
     pub fn merge(&mut self, other: &Self) {
         self.together_bytes = self.together_bytes.max(other.together_bytes);
         self.together_pss_bytes = self.together_pss_bytes.max(other.together_pss_bytes);
         self.samples += other.samples;
-        self.sampler_cpu = self.sampler_cpu.max(other.sampler_cpu);
+        self.watched_seconds += other.watched_seconds;
+        self.sampler_seconds += other.sampler_seconds;
         for (kind, theirs) in &other.kinds {
             self.kinds.entry(kind.clone()).or_default().merge(*theirs);
         }

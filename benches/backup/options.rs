@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// The variables, as told when one of them has no meaning. `scripts/bench` tells the same, and its own.
 pub const HELP: &str = "\
-WALWARDEN_BENCH_SCALE=256         megabytes of each data set
+WALWARDEN_BENCH_SCALE=128         megabytes of each data set
 WALWARDEN_BENCH_ROUNDS=3          how often each contender runs on each data set
 WALWARDEN_BENCH_SETS='...'        of: wide numeric giant small toast (default: these five), spread
 WALWARDEN_BENCH_CONTENDERS='...'  of: dump-Z9 dump dump-dir floor file s3 (default: all)
@@ -64,7 +64,7 @@ impl Options {
             return Err("there is no data set or no contender left".to_owned());
         }
         Ok(Self {
-            scale_mb: number("SCALE", 256, 1)?,
+            scale_mb: number("SCALE", 128, 1)?,
             rounds: number("ROUNDS", 3, 1)?,
             load_sets: load_sets.into_iter().filter(|set| sets.contains(set)).collect(),
             sets,

@@ -85,6 +85,7 @@ impl Report {
         let mut text = String::new();
         self.write_circumstances(&mut text);
         self.write_data(&mut text);
+        self.write_times(&mut text);
         for result in &self.sets {
             self.write_set(&mut text, result);
         }
@@ -107,33 +108,50 @@ impl Report {
     }
 
     fn write_circumstances(&self, text: &mut String) {
-        let machine = &self.machine;
+        let Machine { postgresql, walwarden, build, cores, cpu, kernel, file_system, .. } = &self.machine;
+        let gib = self.machine.ram_bytes >> 30;
         line(
             text,
             &format!(
-                "PostgreSQL {}, walwarden {} ({}); {} cores ({}), {} RAM, Linux {}, {}.",
-                machine.postgresql,
-                machine.walwarden,
-                machine.build,
-                machine.cores,
-                machine.cpu,
-                megabytes(i64::try_from(machine.ram_bytes).unwrap_or(i64::MAX)),
-                machine.kernel,
-                machine.file_system
+                "PostgreSQL {postgresql}, walwarden {walwarden} ({build}); {cores} cores ({cpu}), {gib} GiB of RAM, Linux {kernel}, \
+             {file_system}. Clients, server and S3 server share these cores; the data is in the page cache.",
             ),
         );
+        line(text, "");
         line(
             text,
             &format!(
-                "{} MB a data set, {} rounds in turns, {} in all; load average at the end {}.",
+                "{} MB a data set, rounds in turns: {}; {} in all; load average at the end {}.",
                 self.options.scale_mb,
                 self.options.rounds,
                 duration(self.seconds),
-                machine.load_average
+                self.machine.load_average
             ),
         );
-        line(text, "Clients, server and S3 server share these cores; the data is in the page cache.");
-        self.notes.iter().for_each(|note| line(text, note));
+        for note in &self.notes {
+            line(text, "");
+            line(text, note);
+        }
+    }
+
+    /// Nothing but medians, as the first thing to look at.
+    fn write_times(&self, text: &mut String) {
+        heading(text, "Time of one backup, s");
+        let mut columns = vec![""];
+        columns.extend(self.sets.iter().map(|result| result.set.name()));
+        row(text, &columns);
+        rule(text, 1, self.sets.len());
+        for (index, contender) in self.contenders.iter().enumerate() {
+            let mut cells = vec![contender.label().to_owned()];
+            cells.extend(self.sets.iter().map(|result| format!("{:.2}", result.seconds(index).median)));
+            row(text, &cells);
+        }
+        line(text, "");
+        line(
+            text,
+            "In the next tables `×` is how many times as fast as that one, `÷` the time divided by that one's, each within \
+                    the same round: median (lowest–highest).",
+        );
     }
 
     fn write_data(&self, text: &mut String) {
@@ -227,7 +245,8 @@ impl Report {
         line(
             text,
             "Private memory (`RssAnon`), without shared buffers and other shared memory, sampled every 50 ms; the highest \
-                    over all data sets and rounds. `× 2`: so many at one moment, each with at most this. Without the S3 server.",
+                    over all data sets and rounds. `× 2`: so many at one moment, each with at most this. \
+                    `Pss` divides what processes share among them and so holds the shared buffers in use. Without the S3 server.",
         );
         line(text, "");
         let peaks: Vec<Usage> = (0..self.contenders.len())
@@ -258,9 +277,10 @@ impl Report {
             cells.push(megabytes(signed(peak.together_pss_bytes)));
             row(text, &cells);
         }
-        let cpu = all().map(|peak| peak.sampler_cpu).fold(0.0, f64::max);
+        let sum = |number: fn(&Usage) -> f64| peaks.iter().map(number).sum::<f64>();
+        let share = sum(|peak| peak.sampler_seconds) / sum(|peak| peak.watched_seconds);
         line(text, "");
-        line(text, &format!("Taking these samples took at most {:.1} % of one core.", cpu * 100.0));
+        line(text, &format!("Taking these samples took {:.1} % of one core.", share * 100.0));
     }
 
     fn write_load(&self, text: &mut String, result: &LoadResult) {

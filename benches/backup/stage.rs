@@ -55,8 +55,9 @@ impl Stage {
     pub fn set_up(options: &Options, notes: &mut Vec<String>) -> Self {
         let bucket = options.wants("s3").then(S3Server::start);
         let mut builder = Cluster::builder()
-            // Larger than what the small tables fill, smaller than the rest: both ways of reading are seen.
-            .config("shared_buffers = 128MB")
+            // Half a data set: one that is read through all the buffers turns them over, and large tables are larger
+            // than the quarter above which PostgreSQL reads them through a small ring.
+            .config(&format!("shared_buffers = {}MB", (options.scale_mb / 2).clamp(16, 128)))
             .config("max_wal_size = 8GB")
             .config("checkpoint_timeout = 1h")
             // It would come when it likes and count against whoever runs then.
