@@ -5,7 +5,7 @@ PG ?=
 export PG
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-pg regress cluster install fmt fmt-check lint clippy shellcheck deny pgspot clean
+.PHONY: help demo test test-core test-pg regress bench cluster install fmt fmt-check lint clippy shellcheck deny pgspot clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -26,6 +26,10 @@ test-pg: ## all tests on one version: make test-pg PG=18 (17 and 18: scripts/pos
 regress: ## the tests of the SQL surface in pg_regress/
 	@scripts/install-extension "$(PG)" dev
 	@scripts/regress "$(PG)"
+
+bench: ## time, size and memory beside pg_dump and COPY (docs/bench.md); WALWARDEN_BENCH_SCALE=8 for a quick look
+	@scripts/install test
+	@scripts/bench "$(PG)"
 
 cluster: ## psql on a throw-away cluster with walwarden
 	@scripts/cluster "$(PG)"

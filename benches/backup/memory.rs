@@ -14,8 +14,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_millis(50);
-/// `Pss` is read in every one of so many samples.
+/// `Pss` is read once in so many samples, first in the one with this number: the very first sees nothing at work.
 const SAMPLES_PER_PSS: u64 = 20;
+const FIRST_PSS: u64 = 4;
 const KIB: u64 = 1024;
 
 /// Peaks over one run, in bytes.
@@ -23,7 +24,7 @@ const KIB: u64 = 1024;
 pub struct Usage {
     /// The highest sum of `RssAnon` over all processes at one moment.
     pub together_bytes: u64,
-    /// The highest sum of `Pss`, where it could be read.
+    /// The highest sum of `Pss`; zero where it could not be read, or the run was too short.
     pub together_pss_bytes: u64,
     /// By kind of process: `leader`, `copier`, `backend`, `pg_dump`, ...
     pub kinds: BTreeMap<String, KindUsage>,
@@ -133,7 +134,7 @@ impl Usage {
             };
             together += bytes;
             now.entry(kind).or_default().add_process(bytes);
-            if self.samples.is_multiple_of(SAMPLES_PER_PSS) {
+            if self.samples % SAMPLES_PER_PSS == FIRST_PSS {
                 together_pss += field(&format!("/proc/{pid}/smaps_rollup"), "Pss:").unwrap_or(0);
             }
         }

@@ -274,7 +274,8 @@ impl Report {
                 Some(usage) => megabytes(signed(usage.largest_bytes)),
             }));
             cells.push(megabytes(signed(peak.together_bytes)));
-            cells.push(megabytes(signed(peak.together_pss_bytes)));
+            let pss = peak.together_pss_bytes;
+            cells.push(if pss == 0 { NONE.to_owned() } else { megabytes(signed(pss)) });
             row(text, &cells);
         }
         let sum = |number: fn(&Usage) -> f64| peaks.iter().map(number).sum::<f64>();
