@@ -37,7 +37,7 @@ use stage::{Database, Stage};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// The database in which every contender shows once that it works, before the hours of the others are spent.
+/// The database in which every contender shows once that it works, before the minutes of the others are spent.
 const REHEARSAL: &str = "rehearsal";
 
 fn main() -> ExitCode {
