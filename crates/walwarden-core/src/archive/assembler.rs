@@ -9,16 +9,13 @@ use std::collections::VecDeque;
 
 use super::adler32::adler32_combine;
 use super::compression::Compression;
-use super::piece::PieceSummary;
+use super::piece::{ADLER32_OF_NOTHING, PieceSummary};
 use super::primitive::{int, oid as oid_bytes};
 use super::reader::{BLOCK_LARGE_OBJECTS, BLOCK_TABLE_DATA};
 use super::statement::TERMINATOR;
 use super::stream;
 use super::toc::{OffsetState, Toc, desc};
 use crate::error::{Error, ErrorClass, Result};
-
-/// The Adler-32 of nothing.
-const ADLER32_OF_NOTHING: u32 = 1;
 
 /// Where a piece lies in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -58,26 +58,34 @@ pub enum Compression {
         /// 1 (fastest) to 9 (smallest).
         level: u32,
     },
+    /// Zstandard frames.
+    Zstd {
+        /// 1 (fastest) to 22 (smallest).
+        level: u32,
+    },
 }
 
 impl Compression {
     /// zlib's own default, and pg_dump's.
     pub const DEFAULT_GZIP_LEVEL: u32 = 6;
 
-    /// Reads `none`, `gzip` or `gzip:<level>`.
+    /// zstd's own default, and pg_dump's.
+    pub const DEFAULT_ZSTD_LEVEL: u32 = 3;
+
+    /// Reads `none`, `gzip`, `zstd`, or one of the latter two with `:<level>`.
     pub fn parse(text: &str) -> Result<Self> {
         let (name, level) = match text.split_once(':') {
             Some((name, level)) => (name, Some(level)),
             None => (text, None),
         };
-        match (name, level) {
-            ("none", None) => Ok(Self::None),
-            ("gzip", None) => Ok(Self::Gzip { level: Self::DEFAULT_GZIP_LEVEL }),
-            // A single digit and nothing else: u32's own parser would let "+6" and "06" through.
-            ("gzip", Some(level)) => match level.as_bytes() {
-                [digit @ b'1'..=b'9'] => Ok(Self::Gzip { level: u32::from(digit - b'0') }),
-                _ => Err(Self::invalid(text)),
-            },
+        let level_of = |default, highest| match level {
+            None => Ok(default),
+            Some(level) => parse_level(level, highest).ok_or_else(|| Self::invalid(text)),
+        };
+        match name {
+            "none" if level.is_none() => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip { level: level_of(Self::DEFAULT_GZIP_LEVEL, 9)? }),
+            "zstd" => Ok(Self::Zstd { level: level_of(Self::DEFAULT_ZSTD_LEVEL, 22)? }),
             _ => Err(Self::invalid(text)),
         }
     }
@@ -92,11 +100,24 @@ impl Compression {
         match self {
             Self::None => Algorithm::None,
             Self::Gzip { .. } => Algorithm::Gzip,
+            Self::Zstd { .. } => Algorithm::Zstd,
         }
     }
 
     fn invalid(text: &str) -> Error {
-        Error::invalid(format!("invalid compression: \"{text}\"")).hint("Use none, or gzip:1 to gzip:9.")
+        Error::invalid(format!("invalid compression: \"{text}\""))
+            .hint("Use none, gzip:1 to gzip:9, or zstd:1 to zstd:22.")
+    }
+}
+
+/// Reads a level from 1 to `highest`, written as PostgreSQL would write it: u32's own parser would let "+6" and
+/// "06" through.
+fn parse_level(text: &str, highest: u32) -> Option<u32> {
+    match text.as_bytes() {
+        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => {
+            text.parse().ok().filter(|&level| level <= highest)
+        }
+        _ => None,
     }
 }
 
@@ -105,7 +126,7 @@ impl fmt::Display for Compression {
         f.write_str(self.algorithm().name())?;
         match self {
             Self::None => Ok(()),
-            Self::Gzip { level } => write!(f, ":{level}"),
+            Self::Gzip { level } | Self::Zstd { level } => write!(f, ":{level}"),
         }
     }
 }
@@ -125,21 +146,44 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        assert_eq!(Compression::parse("gzip").unwrap(), Compression::Gzip { level: 6 });
         assert_eq!(Compression::parse("none").unwrap(), Compression::None);
-        for level in 1..=9 {
-            let compression = Compression::Gzip { level };
-            assert_eq!(compression.name(), format!("gzip:{level}"));
-            assert_eq!(Compression::parse(&compression.name()).unwrap(), compression);
+        assert_eq!(Compression::parse("gzip").unwrap(), Compression::Gzip { level: 6 });
+        assert_eq!(Compression::parse("zstd").unwrap(), Compression::Zstd { level: 3 });
+        let all = std::iter::once(("none".to_owned(), Compression::None))
+            .chain((1..=9).map(|level| (format!("gzip:{level}"), Compression::Gzip { level })))
+            .chain((1..=22).map(|level| (format!("zstd:{level}"), Compression::Zstd { level })));
+        for (name, compression) in all {
+            assert_eq!(compression.name(), name);
+            assert_eq!(Compression::parse(&name).unwrap(), compression);
         }
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in
-            ["", "gzip:", "gzip:0", "gzip:10", "gzip:+6", "gzip: 6", "GZIP", "none:1", "zip", ":", "gzip:6:6"]
-        {
-            assert_eq!(Compression::parse(text).unwrap_err().class, ErrorClass::InvalidInput, "{text}");
+        for text in [
+            "",
+            ":",
+            "zip",
+            "GZIP",
+            "none:1",
+            "gzip:",
+            "gzip:0",
+            "gzip:10",
+            "gzip:+6",
+            "gzip: 6",
+            "gzip:06",
+            "gzip:6:6",
+            "zstd:",
+            "zstd:0",
+            "zstd:23",
+            "zstd:-1",
+            "zstd:03",
+            "zstd:3,long",
+            "zstd:4294967299",
+        ] {
+            let error = Compression::parse(text).unwrap_err();
+            assert_eq!(error.class, ErrorClass::InvalidInput, "{text}");
+            assert!(error.hint.is_some_and(|hint| hint.contains("zstd")));
         }
     }
 

@@ -10,9 +10,13 @@
 
 mod adler32;
 mod assembler;
+mod batch;
+mod chunk;
 mod compression;
+mod deflate;
 mod edit;
 mod header;
+mod inflate;
 mod piece;
 mod plaintext;
 mod plan;
@@ -24,13 +28,16 @@ pub mod statement;
 mod stream;
 mod toc;
 pub(crate) mod wire;
+mod zstd_decoder;
+mod zstd_encoder;
 
 pub use adler32::adler32_combine;
 pub use assembler::{Assembler, BlockIndex, PieceIndex};
+pub use chunk::CHUNK_LENGTH;
 pub use compression::{Algorithm, Compression};
 pub use edit::{LeftOut, leave_out_extension, wait_for_descendants};
 pub use header::{ArchiveHeader, FormatVersion, LocalTime};
-pub use piece::{CHUNK_LENGTH, PieceEncoder, PieceSummary};
+pub use piece::{PieceEncoder, PieceSummary};
 pub use plaintext::BlockPlaintext;
 pub use plan::{Blocks, PiecePlan, PlannedPiece, PlannedTable};
 pub use reader::{ArchiveReader, BlockStart, MAX_CHUNK_LENGTH};

@@ -2,25 +2,23 @@
 
 use std::io::Read;
 
-use flate2::{Decompress, FlushDecompress, Status};
-
 use super::compression::Algorithm;
+use super::inflate::Inflate;
 use super::reader::ArchiveReader;
+use super::zstd_decoder::ZstdDecoder;
 use crate::error::{Error, ErrorClass, Result};
-
-/// How many compressed bytes are taken at once.
-const INPUT_LENGTH: usize = 64 * 1024;
 
 /// What stands between the stored bytes and the plaintext.
 enum Decoder {
     None,
     Gzip(Box<Inflate>),
+    Zstd(ZstdDecoder),
 }
 
 /// Decompresses one table or one large object.
 ///
-/// The content is proven only when a read returned 0: then the compressed stream was complete, its checksum
-/// was right, and nothing followed it.
+/// The content is proven only when a read returned 0: then the compressed stream was complete, its checksums
+/// were right, and nothing followed it.
 pub struct BlockPlaintext<'r, R> {
     reader: &'r mut ArchiveReader<R>,
     decoder: Decoder,
@@ -32,7 +30,8 @@ impl<'r, R: Read> BlockPlaintext<'r, R> {
         let decoder = match reader.algorithm() {
             Algorithm::None => Decoder::None,
             Algorithm::Gzip => Decoder::Gzip(Box::new(Inflate::new())),
-            other @ (Algorithm::Lz4 | Algorithm::Zstd) => {
+            Algorithm::Zstd => Decoder::Zstd(ZstdDecoder::new()?),
+            other @ Algorithm::Lz4 => {
                 return Err(Error::new(ErrorClass::Archive, "could not decompress the archive")
                     .detail(format!("{} is not supported", other.name())));
             }
@@ -51,6 +50,7 @@ impl<'r, R: Read> BlockPlaintext<'r, R> {
         let length = match &mut self.decoder {
             Decoder::None => self.reader.read_payload(buffer)?,
             Decoder::Gzip(inflate) => inflate.read(self.reader, buffer)?,
+            Decoder::Zstd(zstd) => zstd.read(self.reader, buffer)?,
         };
         self.ended = length == 0;
         Ok(length)
@@ -78,67 +78,5 @@ impl<'r, R: Read> BlockPlaintext<'r, R> {
 impl<R: Read> Read for BlockPlaintext<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if buffer.is_empty() { Ok(0) } else { self.read_some(buffer).map_err(std::io::Error::other) }
-    }
-}
-
-/// A zlib stream being decompressed.
-struct Inflate {
-    zlib: Decompress,
-    input: Vec<u8>,
-    /// What of `input` is still to be used.
-    unused: std::ops::Range<usize>,
-    /// The stored bytes are used up.
-    input_ended: bool,
-    /// The zlib stream is complete, its checksum included.
-    complete: bool,
-}
-
-impl Inflate {
-    fn new() -> Self {
-        Self {
-            zlib: Decompress::new(true),
-            input: vec![0; INPUT_LENGTH],
-            unused: 0..0,
-            input_ended: false,
-            complete: false,
-        }
-    }
-
-    fn read<R: Read>(&mut self, reader: &mut ArchiveReader<R>, buffer: &mut [u8]) -> Result<usize> {
-        loop {
-            if self.unused.is_empty() && !self.input_ended {
-                let length = reader.read_payload(&mut self.input)?;
-                self.unused = 0..length;
-                self.input_ended = length == 0;
-            }
-            if self.complete {
-                // pg_restore would call inflate() for ever on a second stream.
-                let clean = self.input_ended;
-                return if clean {
-                    Ok(0)
-                } else {
-                    Err(reader.damaged("a compressed stream goes on after its end"))
-                };
-            }
-            let (taken_before, given_before) = (self.zlib.total_in(), self.zlib.total_out());
-            let input = &self.input[self.unused.clone()];
-            let status = self.zlib.decompress(input, buffer, FlushDecompress::None);
-            let taken = (self.zlib.total_in() - taken_before) as usize;
-            let given = (self.zlib.total_out() - given_before) as usize;
-            self.unused.start += taken;
-            match status {
-                Ok(Status::StreamEnd) => self.complete = true,
-                Ok(Status::Ok | Status::BufError) if taken > 0 || given > 0 => {}
-                Ok(_) if self.input_ended => return Err(reader.damaged("a compressed stream ends too early")),
-                Ok(_) if self.unused.is_empty() => {}
-                Ok(_) => return Err(reader.damaged("a compressed stream does not go on")),
-                Err(error) => {
-                    return Err(reader.damaged(&format!("a compressed stream is damaged ({error})")));
-                }
-            }
-            if given > 0 {
-                return Ok(given);
-            }
-        }
     }
 }

@@ -176,6 +176,11 @@ impl<R: Read> ArchiveReader<R> {
         }
     }
 
+    /// Whether all of the present chunk was read.
+    pub(super) fn at_chunk_end(&self) -> bool {
+        !matches!(self.state, State::Table { left: 1.. } | State::LargeObject { left: 1.. })
+    }
+
     pub(super) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }

@@ -2,18 +2,20 @@
 
 use proptest::prelude::*;
 
-use super::samples::{COMPRESSIONS, VERSIONS, as_content, assemble, blocks, content, header, toc_of};
+use super::samples::{
+    COMPRESSIONS, VERSIONS, as_content, assemble, blocks, compressions_of, content, header, toc_of,
+};
 use crate::archive::{
     Algorithm, ArchiveReader, BlockStart, Compression, DataOffset, FormatVersion, OffsetState, Section, Toc,
     TocEntry,
 };
-use crate::error::Result;
+use crate::error::{ErrorClass, Result};
 
 #[test]
 fn every_version_and_compression() {
     let blocks = blocks();
     for version in VERSIONS {
-        for compression in COMPRESSIONS {
+        for compression in compressions_of(version) {
             let toc = toc_of(version, compression, &blocks);
             let (archive, index) = assemble(&toc, compression, &blocks);
             let (read_toc, read_blocks) = content(&archive[..]).unwrap();
@@ -100,10 +102,31 @@ fn the_compression_is_set_as_the_version_says() {
     assert_eq!(level(&header), [0, 9, 0, 0, 0]);
     assert!(header.set_compression(Compression::Gzip { level: 10 }).is_err());
 
-    let mut header = super::samples::header(FormatVersion::V1_15, Compression::None);
-    header.set_compression(Compression::Gzip { level: 9 }).unwrap();
-    let bytes = Toc { header, entries: vec![] }.encode();
-    assert_eq!(bytes[11], 1);
+    for version in [FormatVersion::V1_15, FormatVersion::V1_16] {
+        let mut header = super::samples::header(version, Compression::None);
+        for compression in COMPRESSIONS {
+            header.set_compression(compression).unwrap();
+            assert_eq!(header.algorithm(), compression.algorithm());
+            let bytes = Toc { header: header.clone(), entries: vec![] }.encode();
+            assert_eq!(bytes[11], compression.algorithm().code());
+        }
+    }
+}
+
+#[test]
+fn an_old_version_refuses_what_it_cannot_say() {
+    let mut header = header(FormatVersion::V1_14, Compression::None);
+    let before = header.clone();
+    for compression in COMPRESSIONS {
+        if compressions_of(FormatVersion::V1_14).any(|known| known == compression) {
+            continue;
+        }
+        let error = header.set_compression(compression).unwrap_err();
+        assert_eq!(error.class, ErrorClass::InvalidInput);
+        assert!(error.message.contains(&compression.name()) && error.message.contains("1.14"));
+        assert!(error.hint.unwrap().contains("PostgreSQL 16"));
+        assert_eq!(header, before);
+    }
 }
 
 fn read_back(toc: &Toc) -> Result<Toc> {
@@ -152,8 +175,13 @@ prop_compose! {
 }
 
 fn any_toc() -> impl Strategy<Value = Toc> {
-    (prop::collection::vec(any_entry(), 0..8), 0..3usize, 0..4usize, prop::option::of(bytes())).prop_map(
-        |(mut entries, version, compression, database)| {
+    (
+        prop::collection::vec(any_entry(), 0..8),
+        0..3usize,
+        any::<prop::sample::Index>(),
+        prop::option::of(bytes()),
+    )
+        .prop_map(|(mut entries, version, compression, database)| {
             let version = VERSIONS[version];
             for (entry, number) in entries.iter_mut().zip(1..) {
                 entry.dump_id = number;
@@ -161,11 +189,11 @@ fn any_toc() -> impl Strategy<Value = Toc> {
                     entry.relkind = 0;
                 }
             }
-            let mut header = header(version, COMPRESSIONS[compression]);
+            let compressions: Vec<Compression> = compressions_of(version).collect();
+            let mut header = header(version, *compression.get(&compressions));
             header.database = database;
             Toc { header, entries }
-        },
-    )
+        })
 }
 
 proptest! {

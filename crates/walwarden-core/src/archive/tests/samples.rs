@@ -12,12 +12,24 @@ use crate::error::Result;
 pub(crate) const VERSIONS: [FormatVersion; 3] =
     [FormatVersion::V1_14, FormatVersion::V1_15, FormatVersion::V1_16];
 
-pub(crate) const COMPRESSIONS: [Compression; 4] = [
+/// Levels that work in different ways: zlib-rs has its own one for level 1, zstd for those around 3, 7 and 13.
+pub(crate) const COMPRESSIONS: [Compression; 8] = [
     Compression::None,
     Compression::Gzip { level: 1 },
     Compression::Gzip { level: 6 },
     Compression::Gzip { level: 9 },
+    Compression::Zstd { level: 1 },
+    Compression::Zstd { level: 3 },
+    Compression::Zstd { level: 7 },
+    Compression::Zstd { level: 13 },
 ];
+
+/// Those of [`COMPRESSIONS`] that an archive of this version can have.
+pub(crate) fn compressions_of(version: FormatVersion) -> impl Iterator<Item = Compression> {
+    COMPRESSIONS.into_iter().filter(move |compression| {
+        version > FormatVersion::V1_14 || matches!(compression, Compression::None | Compression::Gzip { .. })
+    })
+}
 
 pub(crate) fn entry(dump_id: i32, desc: &str, namespace: Option<&str>, tag: &str) -> TocEntry {
     TocEntry {
