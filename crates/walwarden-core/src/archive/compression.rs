@@ -58,6 +58,8 @@ pub enum Compression {
         /// 1 (fastest) to 9 (smallest).
         level: u32,
     },
+    /// LZ4 frames, compressed in the fastest way, which is pg_dump's default too. No other level is offered.
+    Lz4,
     /// Zstandard frames.
     Zstd {
         /// 1 (fastest) to 22 (smallest).
@@ -72,7 +74,7 @@ impl Compression {
     /// zstd's own default, and pg_dump's.
     pub const DEFAULT_ZSTD_LEVEL: u32 = 3;
 
-    /// Reads `none`, `gzip`, `zstd`, or one of the latter two with `:<level>`.
+    /// Reads `none`, `lz4`, `gzip`, `zstd`, or one of the latter two with `:<level>`.
     pub fn parse(text: &str) -> Result<Self> {
         let (name, level) = match text.split_once(':') {
             Some((name, level)) => (name, Some(level)),
@@ -84,13 +86,14 @@ impl Compression {
         };
         match name {
             "none" if level.is_none() => Ok(Self::None),
+            "lz4" if level.is_none() => Ok(Self::Lz4),
             "gzip" => Ok(Self::Gzip { level: level_of(Self::DEFAULT_GZIP_LEVEL, 9)? }),
             "zstd" => Ok(Self::Zstd { level: level_of(Self::DEFAULT_ZSTD_LEVEL, 22)? }),
             _ => Err(Self::invalid(text)),
         }
     }
 
-    /// The text [`Self::parse`] reads, always with the level.
+    /// The text [`Self::parse`] reads, with the level if the algorithm has levels.
     pub fn name(self) -> String {
         self.to_string()
     }
@@ -100,13 +103,14 @@ impl Compression {
         match self {
             Self::None => Algorithm::None,
             Self::Gzip { .. } => Algorithm::Gzip,
+            Self::Lz4 => Algorithm::Lz4,
             Self::Zstd { .. } => Algorithm::Zstd,
         }
     }
 
     fn invalid(text: &str) -> Error {
         Error::invalid(format!("invalid compression: \"{text}\""))
-            .hint("Use none, gzip:1 to gzip:9, or zstd:1 to zstd:22.")
+            .hint("Use none, gzip:1 to gzip:9, lz4, or zstd:1 to zstd:22.")
     }
 }
 
@@ -125,7 +129,7 @@ impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.algorithm().name())?;
         match self {
-            Self::None => Ok(()),
+            Self::None | Self::Lz4 => Ok(()),
             Self::Gzip { level } | Self::Zstd { level } => write!(f, ":{level}"),
         }
     }
@@ -147,9 +151,11 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         assert_eq!(Compression::parse("none").unwrap(), Compression::None);
+        assert_eq!(Compression::parse("lz4").unwrap(), Compression::Lz4);
         assert_eq!(Compression::parse("gzip").unwrap(), Compression::Gzip { level: 6 });
         assert_eq!(Compression::parse("zstd").unwrap(), Compression::Zstd { level: 3 });
-        let all = std::iter::once(("none".to_owned(), Compression::None))
+        let all = [("none".to_owned(), Compression::None), ("lz4".to_owned(), Compression::Lz4)]
+            .into_iter()
             .chain((1..=9).map(|level| (format!("gzip:{level}"), Compression::Gzip { level })))
             .chain((1..=22).map(|level| (format!("zstd:{level}"), Compression::Zstd { level })));
         for (name, compression) in all {
@@ -166,6 +172,8 @@ mod tests {
             "zip",
             "GZIP",
             "none:1",
+            "lz4:",
+            "lz4:1",
             "gzip:",
             "gzip:0",
             "gzip:10",
@@ -183,7 +191,7 @@ mod tests {
         ] {
             let error = Compression::parse(text).unwrap_err();
             assert_eq!(error.class, ErrorClass::InvalidInput, "{text}");
-            assert!(error.hint.is_some_and(|hint| hint.contains("zstd")));
+            assert!(error.hint.is_some_and(|hint| hint.contains("zstd") && hint.contains("lz4")));
         }
     }
 

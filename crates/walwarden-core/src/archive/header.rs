@@ -87,9 +87,9 @@ impl StoredCompression {
                 .filter(|level| (1..=9).contains(level))
                 .map(Self::Level)
                 .ok_or_else(|| Error::internal(format!("gzip has no level {level}"))),
-            (FormatVersion::V1_14, Compression::Zstd { .. }) => Err(Error::invalid(format!(
-                "could not use compression \"{compression}\" in an archive of format version 1.14"
-            ))
+            (FormatVersion::V1_14, Compression::Lz4 | Compression::Zstd { .. }) => Err(Error::invalid(
+                format!("could not use compression \"{compression}\" in an archive of format version 1.14"),
+            )
             .hint("Use gzip or none: zstd and lz4 need PostgreSQL 16 or later.")),
             (FormatVersion::V1_15 | FormatVersion::V1_16, _) => Ok(Self::Algorithm(compression.algorithm())),
         }

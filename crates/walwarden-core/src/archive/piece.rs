@@ -3,6 +3,7 @@
 use super::chunk::Chunk;
 use super::compression::Compression;
 use super::deflate::Deflate;
+use super::lz4_encoder::Lz4Encoder;
 use super::zstd_encoder::ZstdEncoder;
 use crate::error::Result;
 
@@ -38,6 +39,7 @@ pub struct PieceEncoder {
 enum Codec {
     None,
     Gzip(Deflate),
+    Lz4(Lz4Encoder),
     Zstd(ZstdEncoder),
 }
 
@@ -47,6 +49,7 @@ impl PieceEncoder {
         let codec = match compression {
             Compression::None => Codec::None,
             Compression::Gzip { level } => Codec::Gzip(Deflate::new(level)),
+            Compression::Lz4 => Codec::Lz4(Lz4Encoder::new()),
             Compression::Zstd { level } => Codec::Zstd(ZstdEncoder::new(level)),
         };
         Self { codec, chunk: Chunk::new(), raw_length: 0 }
@@ -62,6 +65,7 @@ impl PieceEncoder {
                 Ok(())
             }
             Codec::Gzip(deflate) => deflate.write(rows, &mut self.chunk, out),
+            Codec::Lz4(lz4) => lz4.write(rows, &mut self.chunk, out),
             Codec::Zstd(zstd) => zstd.write(rows, &mut self.chunk, out),
         }
     }
@@ -74,6 +78,7 @@ impl PieceEncoder {
             match &mut self.codec {
                 Codec::None => {}
                 Codec::Gzip(deflate) => adler32 = deflate.finish(&mut self.chunk, out)?,
+                Codec::Lz4(lz4) => lz4.finish(&mut self.chunk, out)?,
                 Codec::Zstd(zstd) => zstd.finish(&mut self.chunk, out)?,
             }
         }
@@ -87,6 +92,7 @@ impl PieceEncoder {
         match &mut self.codec {
             Codec::None => {}
             Codec::Gzip(deflate) => deflate.reset(),
+            Codec::Lz4(lz4) => lz4.reset(),
             Codec::Zstd(zstd) => zstd.reset(),
         }
         self.chunk.clear();

@@ -4,14 +4,16 @@ use std::io::Read;
 
 use super::compression::Algorithm;
 use super::inflate::Inflate;
+use super::lz4_decoder::Lz4Decoder;
 use super::reader::ArchiveReader;
 use super::zstd_decoder::ZstdDecoder;
-use crate::error::{Error, ErrorClass, Result};
+use crate::error::{Error, Result};
 
 /// What stands between the stored bytes and the plaintext.
 enum Decoder {
     None,
     Gzip(Box<Inflate>),
+    Lz4(Box<Lz4Decoder>),
     Zstd(ZstdDecoder),
 }
 
@@ -30,11 +32,8 @@ impl<'r, R: Read> BlockPlaintext<'r, R> {
         let decoder = match reader.algorithm() {
             Algorithm::None => Decoder::None,
             Algorithm::Gzip => Decoder::Gzip(Box::new(Inflate::new())),
+            Algorithm::Lz4 => Decoder::Lz4(Box::default()),
             Algorithm::Zstd => Decoder::Zstd(ZstdDecoder::new()?),
-            other @ Algorithm::Lz4 => {
-                return Err(Error::new(ErrorClass::Archive, "could not decompress the archive")
-                    .detail(format!("{} is not supported", other.name())));
-            }
         };
         Ok(Self { reader, decoder, ended: false })
     }
@@ -50,6 +49,7 @@ impl<'r, R: Read> BlockPlaintext<'r, R> {
         let length = match &mut self.decoder {
             Decoder::None => self.reader.read_payload(buffer)?,
             Decoder::Gzip(inflate) => inflate.read(self.reader, buffer)?,
+            Decoder::Lz4(lz4) => lz4.read(self.reader, buffer)?,
             Decoder::Zstd(zstd) => zstd.read(self.reader, buffer)?,
         };
         self.ended = length == 0;

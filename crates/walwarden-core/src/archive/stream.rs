@@ -4,10 +4,11 @@
 //! stream is spliced: a zlib header, the pieces as raw deflate that ends on a byte boundary, a last deflate
 //! block and the checksum of the whole.
 //!
-//! zstd: a block is any number of frames, so nothing stands around the pieces but a last frame, in a chunk of its
+//! zstd and lz4: a block is any number of frames, so nothing stands around the pieces but a last frame, in a chunk of its
 //! own, for the text that ends a table.
 
 use super::compression::Compression;
+use super::lz4_format;
 use super::primitive::{int, length};
 
 /// Deflate with a 32 KiB window, default level, no dictionary (RFC 1950).
@@ -20,7 +21,7 @@ const ZSTD_FRAME_HEADER: [u8; 5] = [0x28, 0xb5, 0x2f, 0xfd, 0x20];
 /// The framed chunk a stream begins with, if any.
 pub(super) fn opening(compression: Compression, out: &mut Vec<u8>) {
     match compression {
-        Compression::None | Compression::Zstd { .. } => {}
+        Compression::None | Compression::Lz4 | Compression::Zstd { .. } => {}
         Compression::Gzip { .. } => put_chunk(out, &ZLIB_HEADER),
     }
 }
@@ -29,13 +30,14 @@ pub(super) fn opening(compression: Compression, out: &mut Vec<u8>) {
 /// with the tail. The Int 0 that ends the chunks follows.
 pub(super) fn closing(compression: Compression, tail: &[u8], adler32: u32, out: &mut Vec<u8>) {
     match compression {
-        Compression::None | Compression::Zstd { .. } if tail.is_empty() => {}
+        Compression::None | Compression::Lz4 | Compression::Zstd { .. } if tail.is_empty() => {}
         Compression::None => put_chunk(out, tail),
         Compression::Gzip { .. } => {
             let mut last = stored_last_block(tail);
             last.extend_from_slice(&adler32.to_be_bytes());
             put_chunk(out, &last);
         }
+        Compression::Lz4 => put_chunk(out, &stored_lz4_frame(tail)),
         Compression::Zstd { .. } => put_chunk(out, &raw_zstd_frame(tail)),
     }
     out.extend_from_slice(&int(0));
@@ -50,6 +52,15 @@ fn stored_last_block(tail: &[u8]) -> Vec<u8> {
     block.extend_from_slice(&(!stored_length).to_le_bytes());
     block.extend_from_slice(tail);
     block
+}
+
+/// An LZ4 frame with the tail stored as it is, in one block.
+fn stored_lz4_frame(tail: &[u8]) -> Vec<u8> {
+    let mut frame = lz4_format::header(lz4_format::INDEPENDENT_BLOCKS).to_vec();
+    frame.extend_from_slice(&(tail.len() as u32 | lz4_format::STORED).to_le_bytes());
+    frame.extend_from_slice(tail);
+    frame.extend_from_slice(&lz4_format::END_MARK);
+    frame
 }
 
 /// A zstd frame with the tail stored as it is, in one raw block, its last (RFC 8878, 3.1.1.2). The tail is below

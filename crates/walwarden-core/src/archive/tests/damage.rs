@@ -20,8 +20,8 @@ fn small_archive(version: FormatVersion, compression: Compression) -> Vec<u8> {
 }
 
 /// One of each algorithm.
-const ALL: [Compression; 3] =
-    [Compression::None, Compression::Gzip { level: 6 }, Compression::Zstd { level: 3 }];
+const ALL: [Compression; 4] =
+    [Compression::None, Compression::Gzip { level: 6 }, Compression::Lz4, Compression::Zstd { level: 3 }];
 
 /// Deflate's stored blocks end their three header bits with up to seven that mean nothing. Each piece ends
 /// with one, and so does each stream. Only a digest sees a flip there; the content is the same.
@@ -68,6 +68,7 @@ fn flipped_bits_of_compressed_data_are_errors() {
         let data_end = match compression {
             Compression::None => data_begin,
             Compression::Gzip { .. } => archive.len(),
+            Compression::Lz4 => archive.len() - 5 - 4 - TERMINATOR.len(),
             Compression::Zstd { .. } => archive.len() - 5 - TERMINATOR.len(),
         };
         for place in data_begin..data_end {
@@ -224,6 +225,58 @@ fn what_pg_restore_drops_of_zstd_is_refused() {
         let error = read(chunks).unwrap_err();
         assert!(error.detail.as_ref().unwrap().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn frames_as_pg_dump_writes_them_to_lz4_are_read() {
+    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+    use std::io::Write;
+
+    // More than one block, which refers to the one before it.
+    let text = rows(20_000);
+    let frame = |info: FrameInfo| {
+        let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+        encoder.write_all(&text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let pg_dumps = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Linked);
+    let all = FrameInfo::new()
+        .block_size(BlockSize::Max256KB)
+        .block_mode(BlockMode::Independent)
+        .block_checksums(true)
+        .content_checksum(true)
+        .content_size(Some(text.len() as u64));
+    let stream = [frame(pg_dumps), frame(all.clone())].concat();
+    let read = |stream: &[u8]| {
+        let chunk = int(stream.len() as i32);
+        let archive = with_data(Compression::Lz4, &[&[1], &int(2), &chunk, stream, &int(0)]);
+        content(&archive[..])
+    };
+    assert!(read(&stream).unwrap().1 == [Block::Table(2, vec![[text.as_slice(), &text].concat()])]);
+
+    let one = frame(all);
+    for end in 1..one.len() {
+        // A cut after the first frame's header or block must not pass for its end.
+        if end % 97 == 0 || end < 100 || one.len() - end < 100 {
+            let error = read(&one[..end]).unwrap_err();
+            assert!(error.detail.as_ref().unwrap().contains("ends too early"), "{error}");
+        }
+    }
+    let last = one.len() - 1;
+    for (place, expected) in [
+        (0, "does not go on with an LZ4 frame"),
+        (4, "does not go on with an LZ4 frame"),
+        (6, "the header of a compressed frame"),
+        (14, "the header of a compressed frame"),
+        (100, "a compressed block does not match"),
+        (last, "the content of a compressed frame"),
+    ] {
+        let mut damaged = one.clone();
+        damaged[place] ^= 0x80;
+        let error = read(&damaged).unwrap_err();
+        assert!(error.detail.as_ref().unwrap().contains(expected), "{place}: {error}");
+    }
+    assert!(read(&[&one, b"\n".as_slice()].concat()).is_err());
 }
 
 #[test]
