@@ -108,7 +108,7 @@ COMMENT ON FUNCTION walwarden.public_key() IS 'the public key, as PEM, that veri
 CREATE FUNCTION walwarden.adopt() RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'adopt_wrapper';
-COMMENT ON FUNCTION walwarden.adopt() IS 'give a copied or restored database an identity, and so a place in storage, of its own';
+COMMENT ON FUNCTION walwarden.adopt() IS 'give a copied or restored database an identity, and so a place in storage, of its own; times of schedules that passed do not fire';
 
 -- State
 

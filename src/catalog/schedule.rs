@@ -86,6 +86,12 @@ pub fn set_enabled(name: &str, enabled: bool) -> Result<()> {
     if touched == 0 { Err(unknown(name)) } else { Ok(()) }
 }
 
+/// No schedule fires for a time before now.
+pub fn forget_the_past() -> Result<()> {
+    sql::run("UPDATE walwarden.schedule SET checked_until = pg_catalog.clock_timestamp()", &[])?;
+    Ok(())
+}
+
 /// Remember up to when scheduled times are dealt with.
 pub fn set_checked_until(name: &str, time: DateTime<Utc>) -> Result<()> {
     sql::run(
