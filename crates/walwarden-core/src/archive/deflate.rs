@@ -17,8 +17,9 @@ pub(super) struct Deflate {
     batch: Batch,
     /// The present piece's compressor, made when its first slice is full.
     ///
-    /// Each piece has its own: a used one of zlib-rs 0.6.8 still holds the old text in its window, which
-    /// changes what it finds (zlib-rs issue 459), and does not reset the open block of level 1.
+    /// Each piece has its own: a used one still holds the old text in its window, which has changed what it
+    /// finds before (zlib-rs issue 459), and resetting it in the middle of a piece leaves the open block of level
+    /// 1 (zlib-rs 0.6.8).
     zlib: Option<Compress>,
     adler32: Adler32,
 }

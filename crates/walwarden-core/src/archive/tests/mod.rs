@@ -1,5 +1,6 @@
 //! Tests of the archive as a whole.
 
+mod assignment;
 mod damage;
 mod order;
 mod pieces;

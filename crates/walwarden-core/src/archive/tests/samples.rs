@@ -96,7 +96,7 @@ pub(crate) fn toc_of(version: FormatVersion, compression: Compression, blocks: &
     Toc { header: header(version, compression), entries }
 }
 
-fn newlines(text: &[u8]) -> u64 {
+pub(crate) fn newlines(text: &[u8]) -> u64 {
     text.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
