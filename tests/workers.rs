@@ -499,7 +499,8 @@ fn idle_walwarden_stands_in_nobodys_way_and_a_copy_waits_for_adoption() {
     let adopted = cluster.sql("copy", "SELECT walwarden.adopt()");
     assert_ne!(adopted, original);
     assert_eq!(cluster.sql("copy", "SELECT scheduler FROM walwarden.status"), "running");
-    let in_the_past = "SELECT count(*) FROM walwarden.schedule WHERE checked_until < now() - interval '1 hour'";
+    let in_the_past =
+        "SELECT count(*) FROM walwarden.schedule WHERE checked_until < now() - interval '1 hour'";
     assert_eq!(cluster.sql("copy", in_the_past), "0");
     let entries = "SELECT count(*) FROM walwarden.audit_chain WHERE event = 'database.adopted' \
                    AND detail ->> 'id' = (SELECT id::text FROM walwarden.database)";

@@ -12,30 +12,56 @@ use crate::archive::{ArchiveReader, CHUNK_LENGTH, Compression, FormatVersion, Pi
 fn encode(encoder: &mut PieceEncoder, text: &[u8], step: usize) -> (Vec<u8>, PieceSummary) {
     let mut out = Vec::new();
     for part in text.chunks(step) {
-        let before = out.len();
         encoder.write(part, &mut out).unwrap();
-        assert_eq!(complete_chunks(&out[before..]) % CHUNK_LENGTH, 0, "only full chunks before the end");
+        // Only whole chunks are given away.
+        chunks(&out);
     }
     let summary = encoder.finish(3, &mut out).unwrap();
     (out, summary)
 }
 
-/// The payload's length, after checking that `framed` is whole chunks.
-fn complete_chunks(framed: &[u8]) -> usize {
-    payload(framed).len()
-}
-
-fn payload(mut framed: &[u8]) -> Vec<u8> {
-    let mut payload = Vec::new();
+fn chunks(mut framed: &[u8]) -> Vec<&[u8]> {
+    let mut chunks = Vec::new();
     while let Some((&[0, a, b, c, d], rest)) = framed.split_first_chunk() {
         let (chunk, rest) = rest.split_at(u32::from_le_bytes([a, b, c, d]) as usize);
         assert!(!chunk.is_empty() && chunk.len() <= CHUNK_LENGTH);
-        assert!(rest.is_empty() || chunk.len() == CHUNK_LENGTH, "only the last chunk is short");
-        payload.extend_from_slice(chunk);
+        chunks.push(chunk);
         framed = rest;
     }
     assert!(framed.is_empty());
-    payload
+    chunks
+}
+
+fn payload(framed: &[u8]) -> Vec<u8> {
+    chunks(framed).concat()
+}
+
+/// A chunk is short only where the compression ends something: the piece, and with zstd a frame, which must end there.
+#[test]
+fn chunks_are_full_and_end_with_frames() {
+    let text = rows(100_000);
+    for compression in COMPRESSIONS {
+        let (framed, _) = encode(&mut PieceEncoder::new(compression), &text, 5000);
+        let payload = payload(&framed);
+        let mut ends = vec![payload.len()];
+        if let Compression::Zstd { .. } = compression {
+            ends = Vec::new();
+            while ends.last() != Some(&payload.len()) {
+                let start = ends.last().copied().unwrap_or(0);
+                ends.push(start + zstd_safe::find_frame_compressed_size(&payload[start..]).unwrap());
+            }
+            assert!(ends.len() > 1, "more than a frame");
+        }
+        let mut end = 0;
+        let mut short = Vec::new();
+        for chunk in chunks(&framed) {
+            end += chunk.len();
+            if chunk.len() < CHUNK_LENGTH || ends.contains(&end) {
+                short.push(end);
+            }
+        }
+        assert_eq!(short, ends, "{compression}");
+    }
 }
 
 #[test]
@@ -61,7 +87,9 @@ fn a_summary_tells_what_went_out() {
 #[test]
 fn the_bytes_do_not_depend_on_how_rows_arrive() {
     // More than zstd compresses at once, and exactly as much.
-    for text in [rows(60_000), rows(60_000)[..CHUNK_LENGTH].to_vec()] {
+    let long = rows(100_000);
+    assert!(long.len() > 2 << 20);
+    for text in [long[..1 << 20].to_vec(), long] {
         for compression in COMPRESSIONS {
             let mut encoder = PieceEncoder::new(compression);
             let whole = encode(&mut encoder, &text, text.len());
@@ -90,11 +118,14 @@ fn decompressed(compression: Compression, payload: &[u8]) -> Vec<u8> {
             assert!(frame.is_empty());
         }
         Compression::Zstd { .. } => {
-            text.resize(4 << 20, 0);
-            // A piece is one frame.
-            assert_eq!(zstd_safe::find_frame_compressed_size(payload), Ok(payload.len()));
-            let length = zstd_safe::decompress(text.as_mut_slice(), payload).unwrap();
-            text.truncate(length);
+            let mut frame = vec![0; 1 << 20];
+            let mut rest = payload;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(zstd_safe::find_frame_compressed_size(rest).unwrap());
+                let length = zstd_safe::decompress(frame.as_mut_slice(), now).unwrap();
+                text.extend_from_slice(&frame[..length]);
+                rest = later;
+            }
         }
     }
     text
