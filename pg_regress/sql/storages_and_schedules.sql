@@ -48,6 +48,26 @@ BEGIN;
 SELECT walwarden.wait_for(walwarden.run_now(), '-1 second');
 ROLLBACK;
 
+-- How to copy: checked when it is given
+SELECT walwarden.run_now(jobs => 0);
+SELECT walwarden.run_now(jobs => 65);
+SELECT walwarden.run_now(jobs => -1);
+SELECT walwarden.run_now(compression => 'zip');
+SELECT walwarden.run_now(compression => 'gzip:10');
+SELECT walwarden.run_now(compression => '');
+SELECT walwarden.run_now(max_rate => '-1MB');
+SELECT walwarden.run_now(max_rate => '0');
+SELECT walwarden.run_now(max_rate => 'fast');
+SELECT walwarden.schedule('odd', jobs => 0);
+SELECT walwarden.schedule('odd', compression => 'lzma');
+SELECT walwarden.schedule('odd', max_rate => '-5');
+SELECT walwarden.schedule('odd', jobs => 3, compression => ' gzip:1 ', max_rate => '10 MB');
+SELECT name, jobs, compression, max_rate FROM walwarden.schedules WHERE name = 'odd';
+SELECT walwarden.unschedule('odd');
+-- Only what pg_restore of this server reads
+SELECT walwarden.run_now(compression => 'lz4:3');
+SELECT walwarden.run_now(compression => 'zstd:23');
+
 -- Nobody who was not granted anything can do anything.
 CREATE ROLE walwarden_nobody;
 SET ROLE walwarden_nobody;
