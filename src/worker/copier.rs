@@ -3,6 +3,7 @@
 //! state: SIGTERM ends it at once.
 
 mod outlet;
+mod unread;
 
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::caught::caught;
@@ -16,8 +17,9 @@ use std::collections::HashSet;
 use std::ffi::CString;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
+use unread::Unread;
 use walwarden_core::archive::statement::statement_of_blocks;
-use walwarden_core::archive::{Blocks, Compression, PIECE_BYTES, PiecePlan, PlannedTable, TableSize};
+use walwarden_core::archive::{Blocks, PIECE_BYTES, PiecePlan, PlannedTable, TableSize};
 use walwarden_core::message::{CopierMessage, LeaderMessage};
 use walwarden_core::{Error, ErrorClass, Result};
 
@@ -119,7 +121,7 @@ fn lead_copying(segment: &Segment, rows: &mut Sender, orders: &mut Receiver) -> 
         let Some(order) = next_order(orders)? else { return Ok(()) };
         let LeaderMessage::Plan { compression, plan, .. } = order else { return Err(out_of_order()) };
         let mut unread = Unread::of(&plan, &locked);
-        copy_pieces(0, &plan, compression, segment, rows, |_| unread.release(segment))?;
+        copy_pieces(0, &plan, Outlet::new(compression, segment, rows, Some(&mut unread)))?;
         rows.send(&CopierMessage::Finished.encode()?)?;
         // The snapshot lives as long as this transaction, and so do the locks of what others still read.
         while let Received::Nothing = orders.try_receive() {
@@ -139,7 +141,7 @@ fn help_copying(number: usize, segment: &Segment, rows: &mut Sender, orders: &mu
     caught(|| {
         transaction::begin();
         transaction::import_snapshot(&snapshot)?;
-        copy_pieces(number, &plan, compression, segment, rows, |table| locks::unlock_table(table.oid))?;
+        copy_pieces(number, &plan, Outlet::new(compression, segment, rows, None))?;
         rows.send(&CopierMessage::Finished.encode()?)
     })?;
     transaction::roll_back()
@@ -234,17 +236,9 @@ fn snapshot_message(segment: &Segment) -> Result<CopierMessage<'static>> {
     Ok(CopierMessage::SnapshotReady { snapshot: row.text(0)?, lsn: row.parse(1)?, taken_at_micros, sizes })
 }
 
-/// Take pieces and copy them until none is left; `read` is told after each piece of which table it was.
-fn copy_pieces(
-    number: usize,
-    plan: &PiecePlan,
-    compression: Compression,
-    segment: &Segment,
-    rows: &mut Sender,
-    mut read: impl FnMut(&PlannedTable),
-) -> Result<()> {
-    let counters = segment.counters();
-    let mut outlet = Outlet::new(compression, segment, rows);
+/// Take pieces and copy them until none is left.
+fn copy_pieces(number: usize, plan: &PiecePlan, mut outlet: Outlet<'_>) -> Result<()> {
+    let counters = outlet.segment.counters();
     loop {
         let taken = counters.take_piece(number);
         let Some(piece) = plan.pieces.get(taken as usize) else { break };
@@ -253,7 +247,10 @@ fn copy_pieces(
         outlet.begin(taken);
         let copied = copy_out(&statement(table, piece.blocks)?, &mut |row| outlet.row(row))?;
         outlet.end(copied)?;
-        read(table);
+        if number > 0 {
+            // The first copier has the lock for all of them.
+            locks::unlock_table(table.oid);
+        }
     }
     counters.take_no_more(number);
     Ok(())
@@ -266,36 +263,4 @@ fn statement(table: &PlannedTable, blocks: Blocks) -> Result<Cow<'_, [u8]>> {
     statement_of_blocks(&table.statement, blocks)
         .map(Cow::Owned)
         .ok_or_else(|| Error::internal("a table was cut that cannot be"))
-}
-
-/// Tables whose locks the first copier holds because somebody still has to read them, in the order in which they are
-/// read.
-struct Unread {
-    /// Each table with the number of the piece after its last one.
-    tables: std::iter::Peekable<std::vec::IntoIter<(u32, u32)>>,
-}
-
-impl Unread {
-    /// Tables that are locked and not planned, such as partitioned ones, are let go at once: what there is to know of
-    /// them, pg_dump has read.
-    fn of(plan: &PiecePlan, locked: &[u32]) -> Self {
-        let planned: HashSet<u32> = plan.tables.iter().map(|table| table.oid).collect();
-        locked.iter().filter(|oid| !planned.contains(oid)).for_each(|oid| locks::unlock_table(*oid));
-        let mut ends = vec![0; plan.tables.len()];
-        for (after, piece) in (1..).zip(&plan.pieces) {
-            if let Some(end) = ends.get_mut(piece.table as usize) {
-                *end = after;
-            }
-        }
-        let tables: Vec<(u32, u32)> = plan.tables.iter().map(|table| table.oid).zip(ends).collect();
-        Self { tables: tables.into_iter().peekable() }
-    }
-
-    /// Let go of the tables that have been read.
-    fn release(&mut self, segment: &Segment) {
-        let read_before = segment.counters().read_before();
-        while let Some((oid, _)) = self.tables.next_if(|(_, end)| *end <= read_before) {
-            locks::unlock_table(oid);
-        }
-    }
 }

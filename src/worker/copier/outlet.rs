@@ -1,5 +1,8 @@
 //! The way of rows from COPY to the leader: a batch of text, an encoder, a message.
 
+use super::LOOK_FOR_READ_TABLES;
+use super::unread::Unread;
+use crate::pg::interrupts;
 use crate::pg::queue::Sender;
 use crate::pg::segment::Segment;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,18 +18,25 @@ const SLICE_BYTES: usize = 1 << 20;
 /// Where the rows of one piece after the other go.
 pub struct Outlet<'a> {
     encoder: PieceEncoder,
-    segment: &'a Segment,
+    /// The counters of the backup.
+    pub segment: &'a Segment,
     rows: &'a mut Sender,
+    unread: Option<&'a mut Unread>,
     piece: u32,
     batch: Vec<u8>,
     message: Vec<u8>,
 }
 
 impl<'a> Outlet<'a> {
-    /// No piece has begun yet.
-    pub fn new(compression: Compression, segment: &'a Segment, rows: &'a mut Sender) -> Self {
-        let batch = Vec::with_capacity(2 * BATCH_BYTES);
-        Self { encoder: PieceEncoder::new(compression), segment, rows, piece: 0, batch, message: Vec::new() }
+    /// No piece has begun yet. The locks in `unread` go as their tables have been read, also while storage is slow.
+    pub fn new(
+        compression: Compression,
+        segment: &'a Segment,
+        rows: &'a mut Sender,
+        unread: Option<&'a mut Unread>,
+    ) -> Self {
+        let (encoder, batch) = (PieceEncoder::new(compression), Vec::with_capacity(2 * BATCH_BYTES));
+        Self { encoder, segment, rows, unread, piece: 0, batch, message: Vec::new() }
     }
 
     /// A piece begins.
@@ -54,7 +64,8 @@ impl<'a> Outlet<'a> {
         let summary = self.encoder.finish(count, &mut self.message)?;
         self.send_message()?;
         self.segment.counters().rows.fetch_add(count, Relaxed);
-        self.rows.send(&CopierMessage::PieceEnd { piece: self.piece, summary }.encode()?)
+        self.message = CopierMessage::PieceEnd { piece: self.piece, summary }.encode()?;
+        self.send()
     }
 
     fn send_batch(&mut self) -> Result<()> {
@@ -66,10 +77,22 @@ impl<'a> Outlet<'a> {
     /// Send the message if it holds anything, and begin the next.
     fn send_message(&mut self) -> Result<()> {
         if self.message.len() > message::PIECE_BYTES_HEADER_LEN {
-            self.rows.send(&self.message)?;
+            self.send()?;
             self.begin_message();
         }
         Ok(())
+    }
+
+    fn send(&mut self) -> Result<()> {
+        loop {
+            if let Some(unread) = &mut self.unread {
+                unread.release(self.segment);
+            }
+            if self.rows.try_send(&self.message)? {
+                return Ok(());
+            }
+            interrupts::wait(None, LOOK_FOR_READ_TABLES)?;
+        }
     }
 
     /// The encoder writes behind the header, so that nothing is copied to send it.
