@@ -4,6 +4,7 @@
 // pgrx finds tests by their SQL schema, so the module must have this name.
 #[pgrx::pg_schema]
 mod tests {
+    use crate::catalog::options::BackupOptions;
     use crate::catalog::{audit, job};
     use crate::pg::{sql, text};
     use pgrx::prelude::*;
@@ -23,12 +24,14 @@ mod tests {
     #[pg_test]
     fn a_scheduled_time_is_queued_once() {
         let time = chrono::DateTime::from_timestamp(1_800_000_000, 0);
+        let options = BackupOptions::default();
         let new = |id| job::NewJob {
             id,
             schedule: Some("nightly"),
             trigger: Trigger::Schedule,
             scheduled_for: time,
             storage: "local",
+            options: &options,
             requested_by: "walwarden",
         };
         assert!(job::insert(&new(Uuid::now_v7())).unwrap());
@@ -38,16 +41,19 @@ mod tests {
     #[pg_test]
     fn a_claimed_job_is_not_claimed_again() {
         let id = Uuid::now_v7();
+        let options =
+            BackupOptions { jobs: Some(2), compression: Some("none".to_owned()), max_rate: Some(5) };
         let new = job::NewJob {
             id,
             schedule: None,
             trigger: Trigger::Manual,
             scheduled_for: None,
             storage: "local",
+            options: &options,
             requested_by: "me",
         };
         assert!(job::insert(&new).unwrap());
-        assert!(job::claim(id).unwrap().is_some());
+        assert_eq!(job::claim(id).unwrap().unwrap().options, options);
         assert!(job::claim(id).unwrap().is_none());
         assert_eq!(job::state(id).unwrap(), JobState::Claimed);
         assert!(!job::cancel_queued(id, "me").unwrap());
