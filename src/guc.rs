@@ -13,6 +13,8 @@ pub static CONNINFO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>
 pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Milliseconds a backup waits for a table's lock.
 pub static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+/// Megabytes of memory that the leader of a job may take.
+pub static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(256);
 /// A secret that the leader gives to the session of the pg_dump that it starts; see `pg::toc_only`.
 pub static TOC_ONLY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// The process whose lock group the session of that pg_dump joins; 0 joins none.
@@ -64,6 +66,17 @@ pub fn init() {
         GucFlags::UNIT_MS,
     );
     GucRegistry::define_int_guc(
+        c"walwarden.max_memory",
+        c"How much memory the leader of a job may take.",
+        c"For pieces that came before their turn and for parts on their way to storage. A copier takes less than 64 MB \
+          and its widest row.",
+        &MAX_MEMORY,
+        64,
+        i32::MAX >> 1,
+        GucContext::Sighup,
+        GucFlags::UNIT_MB,
+    );
+    GucRegistry::define_int_guc(
         c"walwarden.lock_group",
         c"The process whose lock group this session joins when its first transaction begins.",
         c"For the pg_dump that walwarden starts; not for use by hand.",
@@ -84,6 +97,11 @@ pub fn init() {
 /// A text setting; None when unset or empty.
 pub fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
     setting.get().map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}
+
+/// How many bytes of memory the leader of a job may take.
+pub fn max_memory() -> u64 {
+    u64::try_from(MAX_MEMORY.get()).unwrap_or(0) << 20
 }
 
 /// The first part of every object's path.

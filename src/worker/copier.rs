@@ -222,6 +222,12 @@ fn measure_tables() -> Result<Vec<TableSize>> {
         .collect()
 }
 
+fn large_object_bytes() -> Result<u64> {
+    sql::query_one("SELECT pg_relation_size('pg_catalog.pg_largeobject')", &[])?
+        .ok_or_else(|| Error::internal("the large objects have no size"))?
+        .parse(0)
+}
+
 fn snapshot_message(segment: &Segment) -> Result<CopierMessage<'static>> {
     let row = sql::query_one(
         "SELECT pg_catalog.pg_export_snapshot(), (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint",
@@ -230,7 +236,8 @@ fn snapshot_message(segment: &Segment) -> Result<CopierMessage<'static>> {
     .ok_or_else(|| Error::internal("no snapshot was exported"))?;
     let taken_at_micros = clock::now().timestamp_micros();
     let mut sizes = measure_tables()?;
-    segment.counters().estimated_bytes.store(sizes.iter().map(|size| size.bytes).sum(), Relaxed);
+    let estimate = sizes.iter().map(|size| size.bytes).sum::<u64>() + large_object_bytes()?;
+    segment.counters().estimated_bytes.store(estimate, Relaxed);
     // The others are one piece whatever their size.
     sizes.retain(|size| size.bytes > PIECE_BYTES);
     Ok(CopierMessage::SnapshotReady { snapshot: row.text(0)?, lsn: row.parse(1)?, taken_at_micros, sizes })

@@ -8,6 +8,7 @@ pub mod error;
 pub mod job;
 pub mod key;
 pub mod manifest;
+pub mod memory;
 pub mod message;
 pub mod rate;
 pub mod remains;

@@ -77,7 +77,8 @@ impl Upload {
     /// Stores everything that comes through `items` until `End`, and completes the object.
     ///
     /// At most `concurrency` parts are under way and one is being filled, so the upload holds `part_size *
-    /// (concurrency + 1)` bytes, and the channel what its bound allows; a full channel holds its sender back.
+    /// (concurrency + 1)` bytes, and the channel what its bound allows; a full channel holds its sender back. With a
+    /// concurrency of 0 no part is filled while one is under way.
     /// `progress` is raised by the size of each part that is stored.
     ///
     /// On an error, the channel is closed and the upload is aborted, which may take as long as any other action; if
@@ -115,7 +116,7 @@ impl Upload {
         let mut parts = PartWriter {
             upload: self,
             part_size,
-            concurrency: concurrency.max(1),
+            concurrency,
             progress,
             buffer: Vec::new(),
             size: 0,
@@ -211,7 +212,7 @@ impl PartWriter<'_> {
     /// Sends the filled part on its way, as soon as fewer than `concurrency` are.
     async fn start_part(&mut self) -> Result<()> {
         self.check_limits()?;
-        while self.running.len() >= self.concurrency {
+        while self.running.len() >= self.concurrency.max(1) {
             self.wait_for_one().await?;
         }
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
@@ -231,7 +232,7 @@ impl PartWriter<'_> {
             progress.fetch_add(size, Ordering::Relaxed);
             Ok(StoredPart { index, part, tag })
         });
-        Ok(())
+        if self.concurrency == 0 { self.wait_for_one().await } else { Ok(()) }
     }
 
     fn check_limits(&self) -> Result<()> {

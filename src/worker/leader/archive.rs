@@ -26,6 +26,8 @@ use walwarden_store::{UploadItem, Uploaded};
 
 /// The longest sleep between looks at what else wants attention.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Small things on their way to the upload are gathered until they are this many bytes.
+const GATHERED_BYTES: usize = 256 << 10;
 /// How often a leader makes sure that the extension is still there.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -74,6 +76,7 @@ pub struct Line<'a> {
     pub upload: Upload,
     /// Counters for onlookers.
     pub segment: &'a Segment,
+    gathered: Vec<u8>,
     rate: Option<Rate>,
     began: Instant,
     last_pulse: Instant,
@@ -103,19 +106,32 @@ impl Upload {
 }
 
 impl<'a> Line<'a> {
-    /// All of it in one place; no more than `max_rate` bytes a second go to the upload.
+    /// All of it in one place; pieces that come before their turn take `ahead` bytes, and no more than `max_rate` bytes a second go to the upload.
     pub fn new(
         io: &'a Io,
         dump: &'a mut Dump,
         copiers: Copiers,
         upload: Upload,
         segment: &'a Segment,
+        ahead: u64,
         max_rate: Option<u64>,
     ) -> Result<Self> {
         let now = Instant::now();
         let rate = max_rate.map(Rate::new);
-        let (inbox, first_copier) = copiers.into_parts()?;
-        Ok(Self { io, dump, inbox, first_copier, upload, segment, rate, began: now, last_pulse: now })
+        let (inbox, first_copier) = copiers.into_parts(ahead)?;
+        let gathered = Vec::new();
+        Ok(Self {
+            io,
+            dump,
+            inbox,
+            first_copier,
+            upload,
+            segment,
+            gathered,
+            rate,
+            began: now,
+            last_pulse: now,
+        })
     }
 
     /// Sleep until something happens; notice a failed upload and a dropped extension.
@@ -145,6 +161,30 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// What is between two blocks is a few bytes, and a database may have ten thousand small tables: small things are
+    /// gathered.
+    fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() < GATHERED_BYTES { Ok(()) } else { self.send_gathered() }
+    }
+
+    fn send_gathered(&mut self) -> Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let bytes = std::mem::replace(&mut self.gathered, Vec::with_capacity(GATHERED_BYTES));
+        self.send(UploadItem::Bytes(Bytes::from(bytes)))
+    }
+
+    /// Send what is large enough as it is.
+    fn send_large(&mut self, bytes: Bytes) -> Result<()> {
+        if bytes.len() < GATHERED_BYTES / 4 {
+            return self.send_bytes(&bytes);
+        }
+        self.send_gathered()?;
+        self.send(UploadItem::Bytes(bytes))
+    }
+
     fn send(&mut self, item: UploadItem) -> Result<()> {
         if let UploadItem::Bytes(bytes) = &item {
             self.keep_rate(bytes.len())?;
@@ -170,10 +210,6 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<()> {
-        if bytes.is_empty() { Ok(()) } else { self.send(UploadItem::Bytes(Bytes::from(bytes))) }
-    }
-
     fn next_event(&mut self) -> Result<DumpEvent> {
         loop {
             if let Some(event) = self.dump.try_next() {
@@ -191,17 +227,17 @@ impl<'a> Line<'a> {
     ) -> Result<(Assembled, Uploaded)> {
         let mut assembler = Assembler::new(compression);
         let head = assembler.start(&contents.toc)?;
-        self.send_bytes(head)?;
+        self.send_bytes(&head)?;
         let mut assembled = Assembled::default();
         let mut pieces = (0..).zip(&contents.plan.pieces).peekable();
         for (number, table) in (0..).zip(&contents.plan.tables) {
             let start = assembler.begin_table(table.dump_id)?;
-            self.send_bytes(start)?;
+            self.send_bytes(&start)?;
             while let Some((piece, _)) = pieces.next_if(|(_, piece)| piece.table == number) {
                 self.copy_piece(&mut assembler, piece)?;
             }
             let (end, block) = assembler.end_table()?;
-            self.send_bytes(end)?;
+            self.send_bytes(&end)?;
             assembled.blocks.push(block);
             self.segment.counters().tables_done.fetch_add(1, Relaxed);
         }
@@ -209,6 +245,7 @@ impl<'a> Line<'a> {
         set_phase(self.segment, Phase::LargeObjects);
         self.large_objects(&mut assembler, &mut assembled)?;
         assembler.finish()?;
+        self.send_gathered()?;
         self.send(UploadItem::End)?;
         self.finish(assembled)
     }
@@ -232,7 +269,7 @@ impl<'a> Line<'a> {
                 Arrival::Nothing => self.pause()?,
                 Arrival::Bytes(bytes) => {
                     assembler.piece_bytes(bytes.len() as u64)?;
-                    self.send(UploadItem::Bytes(bytes))?;
+                    self.send_large(bytes)?;
                 }
                 Arrival::End(summary) => {
                     assembler.end_piece(&summary)?;
@@ -259,27 +296,27 @@ impl<'a> Line<'a> {
             match self.next_event()? {
                 DumpEvent::LargeObjectsStart { dump_id } => {
                     let bytes = assembler.begin_large_objects(dump_id)?;
-                    self.send_bytes(bytes)?;
+                    self.send_bytes(&bytes)?;
                 }
                 DumpEvent::LargeObjectStart { oid } => {
                     let bytes = assembler.begin_large_object(oid)?;
-                    self.send_bytes(bytes)?;
+                    self.send_bytes(&bytes)?;
                 }
                 DumpEvent::LargeObjectBytes(bytes) => {
                     assembler.piece_bytes(bytes.len() as u64)?;
-                    self.send_bytes(bytes)?;
+                    self.send_large(Bytes::from(bytes))?;
                 }
                 DumpEvent::LargeObjectEnd(summary) => {
                     assembler.end_piece(&summary)?;
                     let bytes = assembler.end_large_object()?;
-                    self.send_bytes(bytes)?;
+                    self.send_bytes(&bytes)?;
                     assembled.large_objects += 1;
                     assembled.large_object_bytes += summary.raw_length;
                     self.segment.counters().raw_bytes.fetch_add(summary.raw_length, Relaxed);
                 }
                 DumpEvent::LargeObjectsEnd => {
                     let bytes = assembler.end_large_objects()?;
-                    self.send_bytes(bytes)?;
+                    self.send_bytes(&bytes)?;
                 }
                 DumpEvent::End => break,
                 DumpEvent::Toc(_) | DumpEvent::Statement { .. } | DumpEvent::TablesEnd => {

@@ -22,16 +22,14 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use walwarden_core::archive::Compression;
+use walwarden_core::memory::MemoryPlan;
 use walwarden_core::message::LeaderMessage;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{BackupKeys, Store, UploadItem, Uploaded, plan_part_size};
 
 /// Buffers on their way to the upload; each holds up to a queue message.
 const ITEMS_IN_FLIGHT: usize = 32;
-/// Parts on their way to storage take no more than this.
-const PARTS_BUDGET: u64 = 160 << 20;
-/// And there are no more of them than this.
-const MOST_PARTS_IN_FLIGHT: u64 = 4;
 /// How long copiers that were told to end are waited for.
 const COPIER_FAREWELL: Duration = Duration::from_millis(500);
 
@@ -98,10 +96,12 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         job::start_running(job.id, segment.handle())
     })?;
     // The storage is asked first: a wrong key or a missing bucket is told before any table is locked.
-    let upload = begin_upload(job, workshop, &prepared, &keys, &store)?;
+    let begun = begin_upload(job, workshop, &prepared, &keys, &store)?;
     set_phase(&segment, Phase::Locking);
     let mut copiers = Copiers::start_first(workshop, &segment)?;
     let (snapshot, sizes) = copiers.await_snapshot(job, workshop)?;
+    let estimate = estimated_archive(segment.counters().estimated_bytes.load(Relaxed), compression);
+    let (upload, memory) = start_upload(workshop, begun, plan_part_size(estimate, prepared.part_size))?;
 
     set_phase(&segment, Phase::Catalogs);
     let connection = Connection::to_this_server()?;
@@ -128,7 +128,7 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         LeaderMessage::Plan { snapshot: snapshot.name.clone(), compression, plan: contents.plan.clone() };
     copiers.send_to_all(workshop, &plan)?;
     let dump = workshop.dump.as_mut().ok_or_else(|| Error::internal("pg_dump is not running"))?;
-    let line = Line::new(&workshop.io, dump, copiers, upload, &segment, job.options.max_rate)?;
+    let line = Line::new(&workshop.io, dump, copiers, upload, &segment, memory.ahead, job.options.max_rate)?;
     let (assembled, uploaded) = line.assemble(&contents, compression)?;
     workshop.dump = None;
     workshop.copiers.clear();
@@ -178,14 +178,14 @@ pub fn set_phase(segment: &Segment, phase: Phase) {
     segment.counters().phase.store(phase as u32, Relaxed);
 }
 
-/// Note what will have to be removed, begin the upload, note its id, and let it wait for bytes.
+/// Note what will have to be removed, begin the upload, and note its id.
 fn begin_upload(
     job: &Job,
     workshop: &mut Workshop,
     prepared: &Prepared,
     keys: &BackupKeys,
     store: &Store,
-) -> Result<Upload> {
+) -> Result<walwarden_store::Upload> {
     let destination = Destination {
         url: prepared.storage.url.clone(),
         options: prepared.options.clone(),
@@ -215,15 +215,34 @@ fn begin_upload(
     workshop.upload_id = Some(begun.id().to_owned());
     transaction(|| job::set_remains(job.id, &noted, workshop.upload_id.as_deref()))?;
 
-    let part_size = plan_part_size(prepared.database_size, prepared.part_size);
-    let parts_in_flight = (PARTS_BUDGET / part_size.max(1)).saturating_sub(1).clamp(1, MOST_PARTS_IN_FLIGHT);
+    Ok(begun)
+}
+
+/// No more than this becomes of tables that take so many bytes on disk: numbers and bytea grow as text, and what cannot be
+/// compressed stays so.
+fn estimated_archive(table_bytes: u64, compression: Compression) -> u64 {
+    let percent = if compression == Compression::None { 250 } else { 125 };
+    table_bytes.saturating_mul(percent) / 100
+}
+
+/// Let the upload wait for bytes, within the memory there is.
+fn start_upload(
+    workshop: &Workshop,
+    begun: walwarden_store::Upload,
+    part_size: u64,
+) -> Result<(Upload, MemoryPlan)> {
+    let memory = MemoryPlan::of(crate::guc::max_memory(), part_size)?;
     let (sender, receiver) = mpsc::channel::<UploadItem>(ITEMS_IN_FLIGHT);
     let stored = Arc::new(AtomicU64::new(0));
     let part_size =
         usize::try_from(part_size).map_err(|_| Error::internal("a part is larger than memory"))?;
-    let task =
-        workshop.io.spawn(begun.run(receiver, part_size, parts_in_flight as usize, Arc::clone(&stored)))?;
-    Ok(Upload::new(sender, task, stored))
+    let task = workshop.io.spawn(begun.run(
+        receiver,
+        part_size,
+        memory.parts_in_flight as usize,
+        Arc::clone(&stored),
+    ))?;
+    Ok((Upload::new(sender, task, stored), memory))
 }
 
 /// Whether storage answered with a clear no, so that nothing was begun there.

@@ -17,8 +17,6 @@ use walwarden_core::manifest::Lsn;
 use walwarden_core::message::{CopierMessage, LeaderMessage};
 use walwarden_core::{Error, ErrorClass, Result};
 
-/// Bytes of pieces that wait for their turn take no more than this.
-const AHEAD_BUDGET: usize = 64 << 20;
 /// The longest sleep between looks at what else wants attention.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -126,9 +124,9 @@ impl Copiers {
         Ok(())
     }
 
-    /// What they send, in order; and the way to let the first one end, which holds the snapshot for the others.
-    pub fn into_parts(self) -> Result<(Inbox, Sender)> {
+    /// What they send, in order, keeping so many bytes of what is before its turn; and the way to let the first one end, which holds the snapshot for the others.
+    pub fn into_parts(self, ahead: u64) -> Result<(Inbox, Sender)> {
         let first = self.orders.into_iter().next().ok_or_else(copier_gone)?;
-        Ok((Inbox::new(self.rows, AHEAD_BUDGET), first))
+        Ok((Inbox::new(self.rows, ahead), first))
     }
 }

@@ -14,8 +14,8 @@ pub struct Inbox {
     copiers: Vec<Copier>,
     ahead: BTreeMap<u32, Ahead>,
     /// Bytes in `ahead`.
-    held: usize,
-    limit: usize,
+    held: u64,
+    limit: u64,
 }
 
 struct Copier {
@@ -43,7 +43,7 @@ pub enum Arrival {
 
 impl Inbox {
     /// Of these copiers; it keeps at most `limit` bytes, and one message of each copier, that are not due.
-    pub fn new(queues: Vec<Receiver>, limit: usize) -> Self {
+    pub fn new(queues: Vec<Receiver>, limit: u64) -> Self {
         let copiers = queues.into_iter().map(|rows| Copier { rows, piece: None, finished: false }).collect();
         Self { copiers, ahead: BTreeMap::new(), held: 0, limit }
     }
@@ -53,7 +53,7 @@ impl Inbox {
         loop {
             if let Some(kept) = self.ahead.get_mut(&piece) {
                 if let Some(bytes) = kept.chunks.pop_front() {
-                    self.held -= bytes.len();
+                    self.held -= bytes.len() as u64;
                     return Ok(Arrival::Bytes(bytes));
                 }
                 if let Some(summary) = kept.summary.take() {
@@ -90,7 +90,7 @@ impl Inbox {
             match message {
                 CopierMessage::PieceBytes { piece, bytes } => {
                     copier.piece = Some(piece);
-                    self.held += bytes.len();
+                    self.held += bytes.len() as u64;
                     self.ahead.entry(piece).or_default().chunks.push_back(Bytes::copy_from_slice(bytes));
                 }
                 CopierMessage::PieceEnd { piece, summary } => {

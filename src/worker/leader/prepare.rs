@@ -27,8 +27,6 @@ pub struct Prepared {
     pub layout: Layout,
     /// First part of the paths.
     pub organization: String,
-    /// Bytes the database takes on disk: no more than that is expected to come.
-    pub database_size: u64,
     /// Name and version of every extension.
     pub extensions: Vec<(String, String)>,
     /// The schedules, for the manifest.
@@ -57,20 +55,10 @@ pub fn prepare(job: &Job) -> Result<Prepared> {
             part_size,
             layout,
             organization,
-            database_size: database_size()?,
             extensions: extensions()?,
             schedules: schedule::all()?,
         })
     })
-}
-
-fn database_size() -> Result<u64> {
-    sql::query_one(
-        "SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE oid = $1::oid",
-        &[Some(&server::database_oid().to_string())],
-    )?
-    .ok_or_else(|| Error::internal("this database is not in pg_database"))?
-    .parse(0)
 }
 
 fn extensions() -> Result<Vec<(String, String)>> {
