@@ -59,7 +59,7 @@ fn everything_is_called(encoding: &str, word: &str) {
              CREATE EXTENSION walwarden;
              GRANT pg_monitor TO \"{role_name}\";
              GRANT USAGE ON SCHEMA walwarden TO \"{role_name}\";
-             GRANT EXECUTE ON FUNCTION walwarden.run_now(text, text) TO \"{role_name}\""
+             GRANT EXECUTE ON FUNCTION walwarden.run_now TO \"{role_name}\""
         )),
     );
     let folder = cluster.new_server_folder("storage").join(word);
