@@ -6,6 +6,9 @@ use crate::pg::sql;
 use crate::worker::compression;
 use walwarden_core::{Error, Result};
 
+/// Far above what any storage takes, and a number that JSON holds exactly.
+const HIGHEST_RATE: u64 = 1 << 50;
+
 /// Check them, at the moment they are given.
 pub fn read(
     jobs: Option<i32>,
@@ -30,8 +33,8 @@ fn rate(text: &str) -> Result<u64> {
     let bytes: i64 = sql::query_one("SELECT pg_catalog.pg_size_bytes($1)", &[Some(text)])?
         .ok_or_else(|| Error::internal("pg_size_bytes gave nothing"))?
         .parse(0)?;
-    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0).ok_or_else(|| {
-        Error::invalid(format!("max_rate must be above zero, not \"{text}\""))
+    u64::try_from(bytes).ok().filter(|bytes| (1..=HIGHEST_RATE).contains(bytes)).ok_or_else(|| {
+        Error::invalid(format!("max_rate must be above zero and at most 1 PB, not \"{text}\""))
             .hint("It is bytes a second that go to storage, such as '50MB'; NULL is no limit.")
     })
 }

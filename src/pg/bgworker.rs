@@ -27,7 +27,7 @@ pub struct Worker<'a> {
 }
 
 /// A started worker. Process-local: a leader that starts anew finds its work in tables, not in handles.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Handle(*mut pg_sys::BackgroundWorkerHandle);
 
 /// How a started worker does.

@@ -82,9 +82,37 @@ impl Claim {
 /// A table is not locked more often than this by one transaction: once ahead, and by each of its pieces.
 const MOST_LOCKS_OF_A_TABLE: usize = 100_000;
 
-/// Give back every ACCESS SHARE lock that this transaction has on a table: its rows have been read.
+/// Give back every ACCESS SHARE lock that this transaction has on a table and its indexes: its rows have been read. The
+/// planner locks the indexes of a table that is sampled (get_relation_info in plancat.c).
 pub fn unlock_table(oid: u32) {
     let oid = pg_sys::Oid::from(oid);
+    if !is_held(oid) {
+        return;
+    }
+    // SAFETY: the lock that relation_open asks for is held; the list is copied out of the relation before it is closed.
+    let indexes: Vec<pg_sys::Oid> = unsafe {
+        let relation = pg_sys::relation_open(oid, pg_sys::NoLock as i32);
+        let list = pgrx::PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(relation));
+        let indexes = list.iter_oid().collect();
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        indexes
+    };
+    indexes.into_iter().for_each(unlock);
+    unlock(oid);
+}
+
+fn unlock(oid: pg_sys::Oid) {
+    for _ in 0..MOST_LOCKS_OF_A_TABLE {
+        if !is_held(oid) {
+            break;
+        }
+        // SAFETY: the lock is held.
+        unsafe { pg_sys::UnlockRelationOid(oid, pg_sys::AccessShareLock as i32) };
+    }
+}
+
+/// Whether this transaction has ACCESS SHARE on the relation.
+fn is_held(oid: pg_sys::Oid) -> bool {
     // SAFETY: reads a process global that is set once connected.
     let database = unsafe { pg_sys::MyDatabaseId };
     let tag = pg_sys::LOCKTAG {
@@ -95,27 +123,13 @@ pub fn unlock_table(oid: u32) {
         locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as u8,
         locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
     };
-    for _ in 0..MOST_LOCKS_OF_A_TABLE {
-        // SAFETY: the tag is well formed; only a lock that is held is released.
-        unsafe {
-            if !is_held(&tag) {
-                break;
-            }
-            pg_sys::UnlockRelationOid(oid, pg_sys::AccessShareLock as i32);
-        }
-    }
-}
-
-/// # Safety
-/// The tag must be well formed.
-unsafe fn is_held(tag: &pg_sys::LOCKTAG) -> bool {
     let mode = pg_sys::AccessShareLock as i32;
-    // SAFETY: by the caller.
+    // SAFETY: the tag is well formed.
     #[cfg(any(feature = "pg15", feature = "pg16"))]
-    let held = unsafe { pg_sys::LockHeldByMe(tag, mode) };
-    // SAFETY: by the caller.
+    let held = unsafe { pg_sys::LockHeldByMe(&raw const tag, mode) };
+    // SAFETY: the tag is well formed.
     #[cfg(any(feature = "pg17", feature = "pg18"))]
-    let held = unsafe { pg_sys::LockHeldByMe(tag, mode, false) };
+    let held = unsafe { pg_sys::LockHeldByMe(&raw const tag, mode, false) };
     held
 }
 

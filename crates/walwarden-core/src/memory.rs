@@ -36,7 +36,8 @@ fn too_little(max_memory: u64, part_size: u64) -> Error {
     let needed = (part_size + FIXED).saturating_mul(4).div_ceil(3);
     Error::new(ErrorClass::Resources, "walwarden.max_memory is too small for a backup of this size")
         .detail(format!(
-            "Storage takes 10,000 parts, so each must have {} MB; {} MB hold none.",
+            "The archive goes out in parts of {} MB: so large that storage's 10,000 parts hold it, or as the storage's option \
+             part_size says. Of {} MB, what is left for parts holds none.",
             mib(part_size),
             mib(max_memory)
         ))

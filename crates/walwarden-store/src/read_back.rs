@@ -69,8 +69,14 @@ impl Store {
         });
         let mut reads = stream::iter(reads).buffered(concurrency);
         while let Some((window, bytes)) = reads.try_next().await? {
+            // On another thread: each takes as long as reading.
+            let (mut part, part_bytes) = (of_part, bytes.clone());
+            let hashed = tokio::task::spawn_blocking(move || {
+                part.update(&part_bytes);
+                part
+            });
             whole.update(&bytes);
-            of_part.update(&bytes);
+            of_part = hashed.await.map_err(|_| Failure::internal("hashing a part panicked"))?;
             if window.is_last_of_part {
                 check_part(parts, window.part, of_part.finalize_reset().into())?;
             }

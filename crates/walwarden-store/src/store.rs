@@ -14,6 +14,7 @@ use crate::key::validate_key;
 use crate::local::Local;
 use crate::location::Location;
 use crate::options::StorageOptions;
+use crate::part_plan::plan_part_size;
 use crate::retry::{Retry, RetryPolicy, retried};
 use crate::s3::S3;
 use crate::upload::Upload;
@@ -151,6 +152,12 @@ impl Store {
         retried(self.policy(), || self.backend().delete(key, limit))
             .await
             .map_err(|failure| self.error(failure, "delete", key))
+    }
+
+    /// The part size in bytes for an object of about `estimated_bytes`: `option` (the storage's `part_size`) or 8 MiB, and
+    /// more, in whole MiB, where the storage limits the number of parts and the object would need too many.
+    pub fn plan_part_size(&self, estimated_bytes: u64, option: Option<u64>) -> u64 {
+        plan_part_size(if self.backend().max_parts().is_some() { estimated_bytes } else { 0 }, option)
     }
 
     /// Begins the upload of an object that must not exist yet. Record [`Upload::id`] before running it, so that

@@ -143,6 +143,9 @@ impl<'a> Line<'a> {
 
     fn pulse(&mut self) -> Result<()> {
         self.segment.counters().stored_bytes.store(self.upload.stored.load(Relaxed), Relaxed);
+        if self.last_pulse.elapsed() >= PULSE {
+            self.inbox.look_for_the_dead();
+        }
         pulse(&mut self.last_pulse)
     }
 

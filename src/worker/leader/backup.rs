@@ -26,7 +26,7 @@ use walwarden_core::archive::Compression;
 use walwarden_core::memory::MemoryPlan;
 use walwarden_core::message::LeaderMessage;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{BackupKeys, Store, UploadItem, Uploaded, plan_part_size};
+use walwarden_store::{BackupKeys, Store, UploadItem, Uploaded};
 
 /// Buffers on their way to the upload; each holds up to a queue message.
 const ITEMS_IN_FLIGHT: usize = 32;
@@ -101,7 +101,7 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     let mut copiers = Copiers::start_first(workshop, &segment)?;
     let (snapshot, sizes) = copiers.await_snapshot(job, workshop)?;
     let estimate = estimated_archive(segment.counters().estimated_bytes.load(Relaxed), compression);
-    let (upload, memory) = start_upload(workshop, begun, plan_part_size(estimate, prepared.part_size))?;
+    let (upload, memory) = start_upload(workshop, begun, store.plan_part_size(estimate, prepared.part_size))?;
 
     set_phase(&segment, Phase::Catalogs);
     let connection = Connection::to_this_server()?;
@@ -218,10 +218,14 @@ fn begin_upload(
     Ok(begun)
 }
 
-/// No more than this becomes of tables that take so many bytes on disk: numbers and bytea grow as text, and what cannot be
-/// compressed stays so.
+/// About the most that becomes of tables that take so many bytes on disk. As text, bytea is twice as long and compressed
+/// TOAST longer still; gzip and zstd make up for that, lz4 only where bytes repeat.
 fn estimated_archive(table_bytes: u64, compression: Compression) -> u64 {
-    let percent = if compression == Compression::None { 250 } else { 125 };
+    let percent = match compression {
+        Compression::None => 500,
+        Compression::Lz4 => 250,
+        Compression::Gzip { .. } | Compression::Zstd { .. } => 125,
+    };
     table_bytes.saturating_mul(percent) / 100
 }
 

@@ -4,6 +4,7 @@ use super::archive::{copier_gone, pulse, unexpected};
 use super::backup::Workshop;
 use super::inbox::Inbox;
 use crate::catalog::job::{self, Job};
+use crate::pg::bgworker::Handle;
 use crate::pg::queue::{self, Received, Receiver, Sender};
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
@@ -33,7 +34,7 @@ pub struct Snapshot {
 
 /// The leader's ends of the queues, one pair a copier.
 pub struct Copiers {
-    rows: Vec<Receiver>,
+    rows: Vec<(Receiver, Handle)>,
     orders: Vec<Sender>,
 }
 
@@ -58,14 +59,14 @@ impl Copiers {
         rows.watch(&copier);
         orders.watch(&copier);
         workshop.copiers.push(copier);
-        self.rows.push(rows);
+        self.rows.push((rows, copier));
         self.orders.push(orders);
         Ok(())
     }
 
     /// Wait for the snapshot of the first; the tables that may be cut come with it.
     pub fn await_snapshot(&mut self, job: &Job, workshop: &Workshop) -> Result<(Snapshot, Vec<TableSize>)> {
-        let first = self.rows.first_mut().ok_or_else(copier_gone)?;
+        let (first, _) = self.rows.first_mut().ok_or_else(copier_gone)?;
         let mut last_pulse = Instant::now();
         let message = loop {
             match first.try_receive() {

@@ -2,6 +2,7 @@
 //! turn, up to a limit. Beyond it only the copier with the due piece is listened to: the others wait at their full queues.
 
 use super::archive::{copier_gone, unexpected};
+use crate::pg::bgworker::{Handle, Status};
 use crate::pg::queue::{Received, Receiver};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +21,9 @@ pub struct Inbox {
 
 struct Copier {
     rows: Receiver,
+    process: Handle,
+    /// Seen to have ended: what it left is read at once, for it may be an error.
+    stopped: bool,
     /// The piece it is sending, if its last message was of one and did not end it.
     piece: Option<u32>,
     finished: bool,
@@ -43,9 +47,16 @@ pub enum Arrival {
 
 impl Inbox {
     /// Of these copiers; it keeps at most `limit` bytes, and one message of each copier, that are not due.
-    pub fn new(queues: Vec<Receiver>, limit: u64) -> Self {
-        let copiers = queues.into_iter().map(|rows| Copier { rows, piece: None, finished: false }).collect();
-        Self { copiers, ahead: BTreeMap::new(), held: 0, limit }
+    pub fn new(queues: Vec<(Receiver, Handle)>, limit: u64) -> Self {
+        let copier = |(rows, process)| Copier { rows, process, stopped: false, piece: None, finished: false };
+        Self { copiers: queues.into_iter().map(copier).collect(), ahead: BTreeMap::new(), held: 0, limit }
+    }
+
+    /// Look whether a copier that has to wait for its turn has ended meanwhile.
+    pub fn look_for_the_dead(&mut self) {
+        for copier in self.copiers.iter_mut().filter(|copier| !copier.finished) {
+            copier.stopped = copier.process.status() == Status::Stopped;
+        }
     }
 
     /// What came next of this piece.
@@ -78,7 +89,7 @@ impl Inbox {
         let mut any = false;
         for copier in &mut self.copiers {
             let is_ahead = copier.piece.is_some_and(|piece| piece != due);
-            if copier.finished || (is_ahead && self.held >= self.limit) {
+            if copier.finished || (is_ahead && self.held >= self.limit && !copier.stopped) {
                 continue;
             }
             let message = match copier.rows.try_receive() {
