@@ -2,8 +2,9 @@
 //! carries the statement itself. `walwarden.toc_only` is a secret that the leader makes up for the pg_dump it starts;
 //! it stands in that row, so that no row of a table can ever be taken for a statement.
 //!
-//! So pg_dump decides which tables there are and with which columns and filters, and walwarden runs exactly those
-//! statements, in parallel and under the same snapshot.
+//! So pg_dump decides which tables there are and with which columns and filters, and walwarden runs those statements,
+//! whole or for some of a table's blocks, in parallel and under the same snapshot. pg_dump's LOCK TABLE is answered
+//! without locking, and the session joins the copiers' lock group before its first transaction takes a lock.
 
 use super::{lock_group, raw};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
@@ -120,7 +121,7 @@ unsafe fn answer<'a>(
             answer_with_statement(secret, text());
             return Some(pg_sys::CommandTag::CMDTAG_COPY);
         }
-        // The copier holds these locks since before the snapshot; the lock table has room for them once.
+        // The first copier holds these locks since before the snapshot; the lock table has room for them once.
         is_lock_of_tables(statement).then_some(pg_sys::CommandTag::CMDTAG_LOCK_TABLE)
     }
 }

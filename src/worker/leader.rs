@@ -1,5 +1,5 @@
 //! The leader: one process for one running job. It keeps the job's state, starts the others, assembles the archive
-//! and proves it. Its transactions are short; the snapshot is held by the copier.
+//! and proves it. Its transactions are short; the snapshot is held by the first copier.
 
 mod archive;
 mod backup;

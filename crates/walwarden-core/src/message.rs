@@ -32,7 +32,7 @@ pub const fn piece_bytes_header(piece: u32) -> [u8; PIECE_BYTES_HEADER_LEN] {
 /// From a copier to the leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopierMessage<'a> {
-    /// A snapshot was taken and exported; it lives as long as the copier's transaction.
+    /// A snapshot was taken and exported; it lives as long as the first copier's transaction.
     SnapshotReady {
         /// Its name, for SET TRANSACTION SNAPSHOT and `pg_dump --snapshot`.
         snapshot: String,

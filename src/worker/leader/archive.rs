@@ -1,4 +1,4 @@
-//! The archive as one ordered stream: pg_dump's table of contents, each table's block from the copier's pieces,
+//! The archive as one ordered stream: pg_dump's table of contents, each table's block from the copiers' pieces,
 //! large objects from pg_dump; all of it into the upload as it comes.
 
 use super::backup::set_phase;
@@ -106,7 +106,8 @@ impl Upload {
 }
 
 impl<'a> Line<'a> {
-    /// All of it in one place; pieces that come before their turn take `ahead` bytes, and no more than `max_rate` bytes a second go to the upload.
+    /// All of it in one place; pieces that come before their turn take `ahead` bytes, and no more than `max_rate` bytes a
+    /// second go to the upload.
     pub fn new(
         io: &'a Io,
         dump: &'a mut Dump,

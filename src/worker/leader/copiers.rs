@@ -125,7 +125,8 @@ impl Copiers {
         Ok(())
     }
 
-    /// What they send, in order, keeping so many bytes of what is before its turn; and the way to let the first one end, which holds the snapshot for the others.
+    /// What they send, in order, keeping so many bytes of what is before its turn; and the way to let the first one end,
+    /// which holds the snapshot for the others.
     pub fn into_parts(self, ahead: u64) -> Result<(Inbox, Sender)> {
         let first = self.orders.into_iter().next().ok_or_else(copier_gone)?;
         Ok((Inbox::new(self.rows, ahead), first))

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorClass, Result};
 /// Bytes of text in every frame of a piece but its last.
 ///
 /// Frames compressed in one call each: half as fast again at level 3 as one long frame, which zstd copies into a window
-/// of its own, and no larger; and the tables of the highest level are some MiB instead of more than a GiB.
+/// of its own, and no larger; and the tables of the highest level are 17 MiB instead of 780.
 const FRAME_LENGTH: usize = 1 << 20;
 
 /// Compresses pieces to frames with the checksum of their content.
