@@ -117,7 +117,8 @@ CREATE FUNCTION walwarden._scheduler_state() RETURNS text
     AS 'MODULE_PATHNAME', '_scheduler_state_wrapper';
 
 CREATE FUNCTION walwarden._progress(handle bigint) RETURNS TABLE (
-        phase text, tables_done bigint, tables_total bigint, raw_bytes bigint, estimated_bytes bigint, stored_bytes bigint, rows bigint)
+        phase text, tables_done bigint, tables_total bigint, raw_bytes bigint, estimated_bytes bigint, stored_bytes bigint,
+        verified_bytes bigint, rows bigint, percent integer, bar text, rate bigint, seconds_left bigint)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', '_progress_wrapper';
 
@@ -184,14 +185,9 @@ BEGIN
     ELSIF it.state = 'queued' THEN
         line := 'queued';
     ELSE
-        SELECT * INTO now_at FROM walwarden._progress(it.progress_handle);
-        IF now_at IS NULL OR now_at.phase IS NULL THEN
-            line := it.state;
-        ELSE
-            line := pg_catalog.format('%s: %s of %s tables, %s rows, %s read, %s in storage', now_at.phase, now_at.tables_done,
-                           now_at.tables_total, now_at.rows, pg_catalog.pg_size_pretty(now_at.raw_bytes),
-                           pg_catalog.pg_size_pretty(now_at.stored_bytes));
-        END IF;
+        SELECT * INTO now_at FROM walwarden.progress AS p WHERE p.job = it.id;
+        line := CASE WHEN now_at.phase IS NULL THEN it.state
+                     ELSE pg_catalog.concat_ws(' ', now_at.phase, now_at.bar, now_at.summary) END;
     END IF;
 END
 $$;

@@ -38,11 +38,47 @@ SELECT s.name, s.url, s.options, s.created_by, s.created_at,
 COMMENT ON VIEW walwarden.storages IS 'where backups go';
 
 CREATE VIEW walwarden.progress AS
-SELECT j.id AS job, j.state, p.phase, p.tables_done, p.tables_total, p.rows, p.raw_bytes, p.estimated_bytes, p.stored_bytes,
-       pg_catalog.clock_timestamp() - j.started_at AS running_for
+SELECT j.id AS job, j.state, p.phase, p.percent, p.bar, p.tables_done, p.tables_total, p.rows,
+       p.raw_bytes, p.estimated_bytes, p.stored_bytes, p.verified_bytes, p.rate,
+       pg_catalog.make_interval(secs => p.seconds_left) AS eta,
+       pg_catalog.clock_timestamp() - j.started_at AS running_for,
+       pg_catalog.concat_ws(', ',
+           CASE WHEN p.tables_total OPERATOR(pg_catalog.>) 0
+                THEN pg_catalog.format('%s of %s tables', p.tables_done, p.tables_total) END,
+           CASE WHEN p.phase OPERATOR(pg_catalog.=) 'verifying'
+                THEN pg_catalog.format('%s of %s read back', pg_catalog.pg_size_pretty(p.verified_bytes),
+                                       pg_catalog.pg_size_pretty(p.stored_bytes))
+                WHEN p.tables_total OPERATOR(pg_catalog.=) 0
+                THEN NULL
+                WHEN p.phase OPERATOR(pg_catalog.=) 'signing'
+                THEN pg_catalog.format('%s read', pg_catalog.pg_size_pretty(p.raw_bytes))
+                WHEN p.raw_bytes OPERATOR(pg_catalog.>) p.estimated_bytes
+                THEN pg_catalog.format('%s read, more than the %s that were estimated', pg_catalog.pg_size_pretty(p.raw_bytes),
+                                       pg_catalog.pg_size_pretty(p.estimated_bytes))
+                ELSE pg_catalog.format('%s of about %s read', pg_catalog.pg_size_pretty(p.raw_bytes),
+                                       pg_catalog.pg_size_pretty(p.estimated_bytes)) END,
+           pg_catalog.pg_size_pretty(p.rate) OPERATOR(pg_catalog.||) '/s',
+           CASE WHEN p.phase OPERATOR(pg_catalog.<>) 'verifying' AND p.stored_bytes OPERATOR(pg_catalog.>) 0
+                THEN pg_catalog.format('%s in storage', pg_catalog.pg_size_pretty(p.stored_bytes)) END,
+           CASE WHEN p.seconds_left IS NOT NULL
+                THEN pg_catalog.format('about %s left', pg_catalog.make_interval(secs => p.seconds_left)) END) AS summary
   FROM walwarden.job AS j CROSS JOIN LATERAL walwarden._progress(j.progress_handle) AS p
  WHERE j.finalized_at IS NULL AND j.progress_handle IS NOT NULL;
-COMMENT ON VIEW walwarden.progress IS 'how far running jobs are; estimated_bytes comes from the sizes of the tables';
+COMMENT ON VIEW walwarden.progress IS 'how far running jobs are, as it is at this moment; bar and summary are for people';
+COMMENT ON COLUMN walwarden.progress.phase IS 'locking, reading catalogs, copying, copying large objects, verifying, signing';
+COMMENT ON COLUMN walwarden.progress.percent IS
+    'copying: raw_bytes of estimated_bytes; verifying: verified_bytes of stored_bytes; never 100 before that has ended';
+COMMENT ON COLUMN walwarden.progress.bar IS 'percent as a bar, for \watch';
+COMMENT ON COLUMN walwarden.progress.raw_bytes IS 'bytes of COPY text and large objects so far';
+COMMENT ON COLUMN walwarden.progress.estimated_bytes IS
+    'bytes on disk of the tables with their TOAST, and of large objects; what is copied may be less or more';
+COMMENT ON COLUMN walwarden.progress.stored_bytes IS 'bytes of the archive that storage has';
+COMMENT ON COLUMN walwarden.progress.verified_bytes IS 'bytes of the archive that were read back and agree';
+COMMENT ON COLUMN walwarden.progress.rate IS
+    'bytes a second on average: of raw_bytes since copying began, of verified_bytes since the archive is read back';
+COMMENT ON COLUMN walwarden.progress.eta IS
+    'how long copying, or verifying, will take from now on at this rate; NULL when nobody knows, as when more was read than was estimated';
+COMMENT ON COLUMN walwarden.progress.summary IS 'all of it in a line for people';
 
 CREATE VIEW walwarden.status AS
 SELECT walwarden._scheduler_state() AS scheduler,

@@ -7,6 +7,7 @@ use crate::pg::{server, shared};
 use crate::worker::progress;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use walwarden_core::progress::bar;
 
 /// Whether schedules fire, and if not, why: running, not preloaded, off, stopped, standby, suspended.
 #[pg_extern(sql = false)]
@@ -41,19 +42,29 @@ pub fn _progress(
         name!(raw_bytes, i64),
         name!(estimated_bytes, i64),
         name!(stored_bytes, i64),
+        name!(verified_bytes, i64),
         name!(rows, i64),
+        name!(percent, i32),
+        name!(bar, Text),
+        name!(rate, Option<i64>),
+        name!(seconds_left, Option<i64>),
     ),
 > {
     let progress = u32::try_from(handle).ok().and_then(progress::read);
     TableIterator::new(progress.into_iter().map(|p| {
         (
-            Text::from(p.phase),
+            Text::from(p.phase.name()),
             p.tables_done as i64,
             p.tables_total as i64,
             p.raw_bytes as i64,
             p.estimated_bytes as i64,
             p.stored_bytes as i64,
+            p.verified_bytes as i64,
             p.rows as i64,
+            i32::from(p.moment.percent),
+            Text::from(bar(p.moment.percent).as_str()),
+            p.moment.rate.map(|rate| rate as i64),
+            p.moment.left.map(|left| left.as_secs() as i64),
         )
     }))
 }

@@ -5,11 +5,11 @@
 //! maximally aligned.
 
 use pgrx::pg_sys;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// Marks a segment as ours, in this layout.
-const MAGIC: u64 = 0x5741_4c57_4152_4402;
+const MAGIC: u64 = 0x5741_4c57_4152_4403;
 const HEADER_BYTES: usize = 1024;
 /// Room for a copier's rows on their way to the leader.
 pub const ROWS_QUEUE_BYTES: usize = 1 << 20;
@@ -37,6 +37,12 @@ pub struct Counters {
     pub stored_bytes: AtomicU64,
     /// Rows so far.
     pub rows: AtomicU64,
+    /// When copying began, in microseconds since the Unix epoch; 0 before that.
+    pub copying_since: AtomicI64,
+    /// When the archive began to be read back, in microseconds since the Unix epoch; 0 before that.
+    pub verifying_since: AtomicI64,
+    /// Bytes of the archive that were read back and agree.
+    pub verified_bytes: AtomicU64,
     /// Which step: a `worker::progress::Phase`.
     pub phase: AtomicU32,
     /// The process that holds the locks and the snapshot; the others join its lock group.
@@ -57,6 +63,9 @@ impl Default for Counters {
             estimated_bytes: AtomicU64::default(),
             stored_bytes: AtomicU64::default(),
             rows: AtomicU64::default(),
+            copying_since: AtomicI64::default(),
+            verifying_since: AtomicI64::default(),
+            verified_bytes: AtomicU64::default(),
             phase: AtomicU32::default(),
             first_copier: AtomicI32::default(),
             next_piece: AtomicU32::default(),

@@ -1,7 +1,11 @@
 //! What a running backup tells of itself, through the counters of its segment.
 
-use crate::pg::segment::Segment;
+use crate::pg::clock;
+use crate::pg::segment::{Counters, Segment};
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use walwarden_core::progress::Moment;
 
 /// The steps of a backup, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +26,28 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// As people read it.
-    pub const fn name(number: u32) -> &'static str {
+    /// The one with this number.
+    pub const fn from_number(number: u32) -> Option<Self> {
         match number {
-            0 => "locking",
-            1 => "reading catalogs",
-            2 => "copying",
-            3 => "copying large objects",
-            4 => "verifying",
-            5 => "signing",
-            _ => "unknown",
+            0 => Some(Self::Locking),
+            1 => Some(Self::Catalogs),
+            2 => Some(Self::Copying),
+            3 => Some(Self::LargeObjects),
+            4 => Some(Self::Verifying),
+            5 => Some(Self::Signing),
+            _ => None,
+        }
+    }
+
+    /// As people read it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Locking => "locking",
+            Self::Catalogs => "reading catalogs",
+            Self::Copying => "copying",
+            Self::LargeObjects => "copying large objects",
+            Self::Verifying => "verifying",
+            Self::Signing => "signing",
         }
     }
 }
@@ -40,7 +56,7 @@ impl Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Which step.
-    pub phase: &'static str,
+    pub phase: Phase,
     /// Tables whose rows are in the archive.
     pub tables_done: u64,
     /// Tables in the archive.
@@ -51,23 +67,56 @@ pub struct Progress {
     pub estimated_bytes: u64,
     /// Bytes of the archive that storage has.
     pub stored_bytes: u64,
+    /// Bytes of the archive that were read back and agree.
+    pub verified_bytes: u64,
     /// Rows so far.
     pub rows: u64,
+    /// How far the step is: copying of tables and large objects is one, the read-back another. The steps before them have
+    /// done nothing, and what comes after them is a matter of moments.
+    pub moment: Moment,
 }
 
 /// How far the backup with this segment is; None when it is over.
 pub fn read(handle: u32) -> Option<Progress> {
     let segment = Segment::attach(handle)?;
-    let counters = segment.counters();
-    let progress = Progress {
-        phase: Phase::name(counters.phase.load(Relaxed)),
+    let progress = look(segment.counters());
+    segment.detach();
+    progress
+}
+
+fn look(counters: &Counters) -> Option<Progress> {
+    let phase = Phase::from_number(counters.phase.load(Relaxed))?;
+    let raw_bytes = counters.raw_bytes.load(Relaxed);
+    let estimated_bytes = counters.estimated_bytes.load(Relaxed);
+    let stored_bytes = counters.stored_bytes.load(Relaxed);
+    let verified_bytes = counters.verified_bytes.load(Relaxed);
+    let moment = match phase {
+        Phase::Locking | Phase::Catalogs => Moment { percent: 0, rate: None, left: None },
+        Phase::Copying | Phase::LargeObjects => {
+            Moment::of(raw_bytes, estimated_bytes, elapsed(&counters.copying_since))
+        }
+        Phase::Verifying => Moment::of(verified_bytes, stored_bytes, elapsed(&counters.verifying_since)),
+        Phase::Signing => Moment { percent: 100, rate: None, left: None },
+    };
+    Some(Progress {
+        phase,
         tables_done: counters.tables_done.load(Relaxed),
         tables_total: counters.tables_total.load(Relaxed),
-        raw_bytes: counters.raw_bytes.load(Relaxed),
-        estimated_bytes: counters.estimated_bytes.load(Relaxed),
-        stored_bytes: counters.stored_bytes.load(Relaxed),
+        raw_bytes,
+        estimated_bytes,
+        stored_bytes,
+        verified_bytes,
         rows: counters.rows.load(Relaxed),
-    };
-    segment.detach();
-    Some(progress)
+        moment,
+    })
+}
+
+/// The time since then; none when it is not known yet, or when the clock was set back.
+fn elapsed(since: &AtomicI64) -> Duration {
+    match since.load(Relaxed) {
+        0 => Duration::ZERO,
+        since => Duration::from_micros(
+            u64::try_from(clock::now().timestamp_micros().saturating_sub(since)).unwrap_or_default(),
+        ),
+    }
 }

@@ -10,6 +10,7 @@ pub mod key;
 pub mod manifest;
 pub mod memory;
 pub mod message;
+pub mod progress;
 pub mod rate;
 pub mod remains;
 pub mod schedule;

@@ -121,6 +121,7 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     let dump = workshop.dump.insert(Dump::start(&connection, &source, compression, &waker)?);
     let contents = archive::read_contents(dump, &workshop.io, compression, &sizes)?;
 
+    segment.counters().copying_since.store(clock::now().timestamp_micros(), Relaxed);
     set_phase(&segment, Phase::Copying);
     segment.counters().tables_total.store(contents.plan.tables.len() as u64, Relaxed);
     copiers.start_helpers(job, workshop, &segment, wanted, contents.plan.pieces.len())?;
@@ -133,9 +134,11 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     workshop.dump = None;
     workshop.copiers.clear();
 
+    segment.counters().stored_bytes.store(uploaded.size, Relaxed);
+    segment.counters().verifying_since.store(clock::now().timestamp_micros(), Relaxed);
     set_phase(&segment, Phase::Verifying);
     finalize(job, &keys, &assembled, &uploaded)?;
-    proof::archive(&workshop.io, &store, &keys, &uploaded)?;
+    proof::archive(&workshop.io, &store, &keys, &uploaded, &segment.counters().verified_bytes)?;
     let globals = proof::put(&workshop.io, &store, &keys.globals, globals)?;
 
     set_phase(&segment, Phase::Signing);
@@ -174,7 +177,7 @@ pub fn require_extension() -> Result<()> {
 
 /// Show the step in walwarden.progress and in pg_stat_activity.
 pub fn set_phase(segment: &Segment, phase: Phase) {
-    bgworker::report_activity(Phase::name(phase as u32));
+    bgworker::report_activity(phase.name());
     segment.counters().phase.store(phase as u32, Relaxed);
 }
 

@@ -1,15 +1,21 @@
 //! Complete means proven: what was written is fetched again and compared before the job may say so.
 
+use crate::pg::interrupts;
 use crate::worker::io::Io;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use walwarden_core::key::PublicKey;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{BackupKeys, Store, Uploaded};
 
 /// How much of the archive is read back at a time: windows of 8 MiB.
 const WINDOWS: usize = 4;
+/// How often onlookers are told how much that is.
+const SHOW_VERIFIED: Duration = Duration::from_millis(500);
 
 /// A small object as it went to storage.
 #[derive(Debug, Clone)]
@@ -22,13 +28,29 @@ pub struct PutObject {
     pub sha256: [u8; 32],
 }
 
-/// Read the archive back, part by part.
-pub fn archive(io: &Io, store: &Store, keys: &BackupKeys, uploaded: &Uploaded) -> Result<()> {
+/// Read the archive back, part by part; `verified` shows how many bytes agree so far.
+pub fn archive(
+    io: &Io,
+    store: &Store,
+    keys: &BackupKeys,
+    uploaded: &Uploaded,
+    verified: &AtomicU64,
+) -> Result<()> {
     let (store, key, uploaded) = (store.clone(), keys.archive.clone(), uploaded.clone());
-    io.run(async move {
-        let read = AtomicU64::new(0);
-        store.verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &read, WINDOWS).await
-    })
+    // The threads outlive a leader that is told to stop, and its shared memory does not: they count by themselves.
+    let read = Arc::new(AtomicU64::new(0));
+    let reading = Arc::clone(&read);
+    let mut task = io.spawn(async move {
+        store.verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &reading, WINDOWS).await
+    })?;
+    loop {
+        let outcome = task.try_take();
+        verified.store(read.load(Relaxed), Relaxed);
+        if let Some(outcome) = outcome {
+            return outcome;
+        }
+        interrupts::wait(Some(io.waker()), SHOW_VERIFIED)?;
+    }
 }
 
 /// Put a small object, create-only, and read it back.

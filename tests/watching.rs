@@ -1,0 +1,127 @@
+//! What other sessions see of a backup that runs, and what it tells of them: its progress, who keeps it from a table, and who
+//! waits behind it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's support code fails by panicking"
+)]
+
+mod support;
+
+use serde_json::Value;
+use support::site::{APP, Hold, PATIENCE, PROMPTLY, Site};
+use support::{await_end, number, run_now, text};
+use walwarden_testkit::{Cluster, postgres};
+
+/// Four megabytes of COPY text that nothing compresses.
+const CARGO: &str = "CREATE TABLE cargo AS \
+    SELECT n, encode(sha512(n::text::bytea), 'hex') AS text FROM generate_series(1, 30000) AS n";
+
+/// The one row of `walwarden.progress`, once the condition on it holds.
+fn progress_when(site: &Site, watcher: &mut postgres::Client, condition: &str) -> Value {
+    site.await_true(
+        condition,
+        PATIENCE,
+        &format!("SELECT EXISTS (SELECT FROM walwarden.progress WHERE {condition})"),
+    );
+    let row = watcher.query_one("SELECT row_to_json(p)::text FROM walwarden.progress AS p", &[]).unwrap();
+    serde_json::from_str(row.get(0)).unwrap()
+}
+
+/// Another session sees the numbers move, in columns for programs and in a line for people.
+#[test]
+fn progress_is_shown_while_rows_are_copied() {
+    let site = Site::local(Cluster::builder());
+    site.sql("CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher");
+    site.sql(CARGO);
+    let job = run_now(&site.cluster, APP, "jobs => 1, compression => 'none', max_rate => '300kB'");
+    let mut watcher = site.cluster.client_as("watcher", APP);
+    let row = progress_when(&site, &mut watcher, "phase = 'copying' AND percent > 0");
+    assert_eq!(text(&row, "job"), job);
+    let (done, estimated) = (number(&row, "raw_bytes"), number(&row, "estimated_bytes"));
+    assert_eq!(number(&row, "percent"), (done * 100 / estimated).min(99), "{row:#}");
+    assert!(number(&row, "rate") > 0, "{row:#}");
+    assert_eq!(
+        text(&row, "bar").len(),
+        "[####################] ".len() + format!("{} %", row["percent"]).len()
+    );
+    assert!(text(&row, "bar").ends_with(&format!("] {} %", row["percent"])), "{row:#}");
+    // With a table of this shape the text is less than the pages.
+    assert!(text(&row, "eta").starts_with("00:0"), "{row:#}");
+    let summary = text(&row, "summary");
+    for part in [" of 2 tables, ", " of about ", " read, ", "/s, about 00:0", " left"] {
+        assert!(summary.contains(part), "no {part:?} in {summary:?}");
+    }
+    assert_eq!(row["verified_bytes"], 0);
+    assert_eq!(site.sql(&format!("SELECT walwarden.cancel('{job}')")), "t");
+    site.await_state(&job, "canceled", PROMPTLY);
+}
+
+/// The estimate is of pages on disk; what comes out of them may be a thousand times as much. That is said, and no
+/// end is promised.
+#[test]
+fn progress_never_passes_the_end_when_there_is_more_than_was_estimated() {
+    let site = Site::local(Cluster::builder());
+    let held = site.hold(Hold::Copy);
+    let mut watcher = site.cluster.client(APP);
+    let row = progress_when(&site, &mut watcher, "phase = 'copying' AND raw_bytes > 2 * estimated_bytes");
+    assert_eq!((number(&row, "percent"), &row["eta"]), (99, &Value::Null), "{row:#}");
+    assert_eq!(text(&row, "bar"), "[################### ] 99 %");
+    assert!(text(&row, "summary").contains(" read, more than the "), "{row:#}");
+    assert!(!text(&row, "summary").contains("left"), "{row:#}");
+    let job = held.let_go(&site);
+    assert_eq!(site.sql(&format!("SELECT walwarden.cancel('{job}')")), "t");
+    site.await_state(&job, "canceled", PROMPTLY);
+}
+
+/// Copying has ended: the read-back is counted for itself, and in the end all of the archive is verified.
+#[test]
+fn progress_of_the_read_back() {
+    let site = Site::local(Cluster::builder());
+    site.sql(CARGO);
+    let job = run_now(&site.cluster, APP, "compression => 'none', max_rate => '4MB'");
+    let mut watcher = site.cluster.client(APP);
+    progress_when(&site, &mut watcher, "phase = 'copying' AND raw_bytes > 0");
+    // The step begins with a change of the job's row.
+    let mut session = site.cluster.client(APP);
+    session
+        .batch_execute(&format!("BEGIN; SELECT FROM walwarden.job WHERE id = '{job}' FOR UPDATE"))
+        .unwrap();
+    let row = progress_when(&site, &mut watcher, "phase = 'verifying'");
+    assert_eq!(
+        (number(&row, "percent"), &row["eta"], &row["rate"]),
+        (0, &Value::Null, &Value::Null),
+        "{row:#}"
+    );
+    assert!(text(&row, "summary").starts_with("2 of 2 tables, 0 bytes of "), "{row:#}");
+    assert!(text(&row, "summary").ends_with(" read back"), "{row:#}");
+    let size = number(&row, "stored_bytes");
+    assert!(size > number(&row, "raw_bytes"), "{row:#}");
+
+    let lock = site.lock_table(APP, "walwarden.manifest");
+    session.batch_execute("ROLLBACK").unwrap();
+    let row = progress_when(&site, &mut watcher, "phase = 'signing'");
+    assert_eq!((number(&row, "percent"), number(&row, "verified_bytes")), (100, size), "{row:#}");
+    drop(lock);
+    let row = await_end(&site.cluster, APP, &job);
+    assert_eq!((text(&row, "state"), number(&row, "size_bytes")), ("completed", size), "{row:#}");
+}
+
+/// `CALL walwarden.backup()` tells the same in its notices.
+#[test]
+fn notices_tell_the_progress() {
+    let site = Site::local(Cluster::builder());
+    site.sql(CARGO);
+    // Four megabytes: several seconds, of each of which one is told.
+    let output =
+        site.cluster.psql(APP, "CALL walwarden.backup(jobs => 1, compression => 'none', max_rate => '1MB')");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let copying = said.lines().find(|line| line.contains("NOTICE:  copying [") && line.contains("/s"));
+    let copying = copying.unwrap_or_else(|| panic!("nothing of the copying: {said}"));
+    for part in ["] ", " %", " of 2 tables, ", " read, "] {
+        assert!(copying.contains(part), "no {part:?} in {copying:?}");
+    }
+    assert!(said.contains(" completed: 2 tables, 31000 rows, "), "{said}");
+}
