@@ -12,7 +12,7 @@ mod support;
 
 use serde_json::Value;
 use support::site::{APP, Hold, PATIENCE, PROMPTLY, Site};
-use support::{await_end, number, run_now, text};
+use support::{await_end, back_up, number, run_now, text};
 use walwarden_testkit::{Cluster, postgres};
 
 /// Four megabytes of COPY text that nothing compresses.
@@ -124,4 +124,119 @@ fn notices_tell_the_progress() {
         assert!(copying.contains(part), "no {part:?} in {copying:?}");
     }
     assert!(said.contains(" completed: 2 tables, 31000 rows, "), "{said}");
+}
+
+/// What a job says that failed because of a lock.
+fn lock_error(site: &Site) -> (String, String, String) {
+    let job = run_now(&site.cluster, APP, "");
+    site.await_state(&job, "failed", PATIENCE);
+    let row = site.job(&job);
+    assert_eq!(row["error_class"], "lock_timeout", "{row:#}");
+    let field = |name| text(&row, name).to_owned();
+    (field("error_message"), field("error_detail"), field("error_hint"))
+}
+
+/// The session that has the table is named, with what it did last.
+#[test]
+fn a_lock_not_had_in_time_names_who_has_it() {
+    let site = Site::local(Cluster::builder().config("walwarden.lock_timeout = '1s'"));
+    site.sql(
+        "CREATE ROLE bob SUPERUSER LOGIN; CREATE SCHEMA \"Sales\"; CREATE TABLE \"Sales\".\"Orders\" (n int)",
+    );
+    let mut bob = site.cluster.client_as("bob", APP);
+    bob.batch_execute("SET application_name = 'migration'; BEGIN").unwrap();
+    let long = format!("LOCK TABLE\n\t\"Sales\".\"Orders\" /* {} */", "x".repeat(200));
+    bob.batch_execute(&long).unwrap();
+    let pid: i32 = bob.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    bob.batch_execute(&long).unwrap();
+    let (message, detail, hint) = lock_error(&site);
+    assert_eq!(message, "could not lock table \"Sales.Orders\" within 1 s");
+    let start = format!(
+        "It is locked by process {pid} (user \"bob\", application \"migration\", in transaction for 00:0"
+    );
+    assert!(detail.starts_with(&start), "{detail}");
+    let (_, query) = detail.split_once("): ").unwrap();
+    let beginning = "LOCK TABLE \"Sales\".\"Orders\" /* ";
+    assert_eq!(query, format!("\"{beginning}{}...\".", "x".repeat(100 - beginning.len())));
+    assert!(hint.contains("walwarden.lock_timeout"), "{hint}");
+}
+
+/// Nobody has the table for themselves, but somebody who wants to is ahead in the queue: both that one and whom it waits
+/// for are named.
+#[test]
+fn a_lock_not_had_in_time_names_who_is_ahead_in_the_queue() {
+    let site = Site::local(Cluster::builder().config("walwarden.lock_timeout = '1s'"));
+    let mut reader = site.cluster.client(APP);
+    reader.batch_execute("SET application_name = 'report'; BEGIN; SELECT count(*) FROM customer").unwrap();
+    let mut ddl = site.cluster.client(APP);
+    let ddl = std::thread::spawn(move || {
+        ddl.batch_execute("SET application_name = 'migration'").unwrap();
+        ddl.batch_execute("ALTER TABLE customer ADD COLUMN later int").is_ok()
+    });
+    site.await_lock_wait("client backend");
+    let (message, detail, _) = lock_error(&site);
+    assert_eq!(message, "could not lock table \"public.customer\" within 1 s");
+    let (ahead, reading) =
+        detail.split_once(". It is used by process ").unwrap_or_else(|| panic!("{detail}"));
+    assert!(ahead.starts_with("Ahead of the backup waits process "), "{detail}");
+    assert!(
+        ahead.contains("\"migration\"") && ahead.contains("\"ALTER TABLE customer ADD COLUMN later int\""),
+        "{detail}"
+    );
+    assert!(reading.contains("application \"report\", in transaction for "), "{detail}");
+    reader.batch_execute("ROLLBACK").unwrap();
+    assert!(ddl.join().unwrap());
+}
+
+/// A prepared transaction holds locks and has no process: its name is told.
+#[test]
+fn a_lock_not_had_in_time_names_the_prepared_transaction() {
+    let site = Site::local(
+        Cluster::builder().config("walwarden.lock_timeout = '1s'").config("max_prepared_transactions = 2"),
+    );
+    site.sql("BEGIN; ALTER TABLE customer ADD COLUMN later int; PREPARE TRANSACTION 'half done'");
+    let (_, detail, hint) = lock_error(&site);
+    let who = format!("(user \"{}\", prepared since 00:0", site.cluster.superuser());
+    assert!(
+        detail.starts_with(&format!("It is locked by prepared transaction \"half done\" {who}")),
+        "{detail}"
+    );
+    assert!(hint.contains("ROLLBACK PREPARED"), "{hint}");
+    site.sql("ROLLBACK PREPARED 'half done'");
+    assert_eq!(back_up(&site.cluster, APP, "")["state"], "completed");
+}
+
+/// Too many tables for the lock table: the backup fails where `pg_dump` does, and says which setting to raise; where `pg_dump`
+/// has room, so has the backup.
+#[test]
+fn too_many_tables_for_the_lock_table() {
+    let mut builder = Cluster::builder();
+    for line in
+        ["max_locks_per_transaction = 10", "max_connections = 10", "max_wal_senders = 0", "autovacuum = off"]
+    {
+        builder = builder.config(line);
+    }
+    let site = Site::local(builder);
+    // A transaction each: the lock table has no room for more.
+    site.sql("SELECT format('CREATE TABLE many_%s (n int)', n) FROM generate_series(1, 3000) AS n \\gexec");
+    let dumps = || site.cluster.program("pg_dump").arg("--file=/dev/null").arg(APP).output().unwrap();
+    let output = dumps();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("max_locks_per_transaction"), "{said}");
+    let job = run_now(&site.cluster, APP, "");
+    site.await_state(&job, "failed", PATIENCE);
+    let row = site.job(&job);
+    assert_eq!(row["error_class"], "resources", "{row:#}");
+    assert!(text(&row, "error_hint").contains("max_locks_per_transaction"), "{row:#}");
+
+    let mut left = 3000;
+    while !dumps().status.success() {
+        left -= 100;
+        site.sql(&format!(
+            "SELECT format('DROP TABLE many_%s', n) FROM generate_series({left} + 1, {left} + 100) AS n \\gexec"
+        ));
+    }
+    println!("pg_dump has room for the locks of {left} tables");
+    let row = back_up(&site.cluster, APP, "");
+    assert_eq!(number(&row, "tables"), left + 1);
 }

@@ -296,6 +296,7 @@ fn a_lock_not_had_in_time_fails_the_backup() {
     site.await_state(&job, "failed", PATIENCE);
     let row = site.job(&job);
     assert_eq!(row["error_class"], "lock_timeout", "{row:#}");
+    assert_eq!(row["error_message"], "could not lock table \"public.customer\" within 500 ms");
     drop(lock);
     assert_next_backup_works(&site);
 }

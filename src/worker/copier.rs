@@ -2,6 +2,7 @@
 //! the tables and takes the snapshot; the others import it. Each holds one transaction for the whole backup and keeps no
 //! state: SIGTERM ends it at once.
 
+mod blockers;
 mod outlet;
 mod unread;
 
@@ -13,6 +14,7 @@ use crate::pg::segment::Segment;
 use crate::pg::{clock, interrupts, lock_group, locks, server, sql, transaction};
 use outlet::Outlet;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -166,16 +168,16 @@ fn take_snapshot() -> Result<Vec<u32>> {
     let mut tables = transaction::transaction(list_tables)?;
     for round in 1.. {
         let locked: HashSet<u32> = tables.iter().copied().collect();
-        let seen = caught(|| {
+        let seen = locking(|lock| {
             transaction::begin();
-            tables.iter().for_each(|oid| locks::lock_table(*oid));
+            tables.iter().copied().for_each(lock);
             transaction::push_transaction_snapshot();
             list_tables()
         })?;
         if round >= LOCK_ROUNDS || seen.iter().all(|oid| locked.contains(oid)) {
             // Those of a last round are locked late, as pg_dump itself does with all of them.
-            caught(|| {
-                seen.iter().filter(|oid| !locked.contains(oid)).for_each(|oid| locks::lock_table(*oid));
+            locking(|lock| {
+                seen.iter().copied().filter(|oid| !locked.contains(oid)).for_each(lock);
                 Ok(())
             })?;
             tables.extend(seen.iter().filter(|oid| !locked.contains(oid)));
@@ -185,6 +187,26 @@ fn take_snapshot() -> Result<Vec<u32>> {
         tables = seen;
     }
     Ok(tables)
+}
+
+/// Do something that locks tables with the function it gets. When one is not to be had in time, the error names those who
+/// are in the way.
+fn locking<T>(body: impl FnOnce(&dyn Fn(u32)) -> Result<T>) -> Result<T> {
+    let asked_for = Cell::new(None);
+    let lock = |oid| {
+        asked_for.set(Some(oid));
+        locks::lock_table(oid);
+        asked_for.set(None);
+    };
+    caught(|| body(&lock)).map_err(|error| match asked_for.get() {
+        Some(oid) => blockers::explain(error, oid, lock_timeout()),
+        None => error,
+    })
+}
+
+/// How long a lock is waited for.
+fn lock_timeout() -> Duration {
+    Duration::from_millis(u64::try_from(crate::guc::LOCK_TIMEOUT.get()).unwrap_or_default())
 }
 
 /// The tables that pg_dump will lock: permanent and unlogged ones, partitioned ones, and of an extension's tables

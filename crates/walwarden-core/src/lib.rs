@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod blocker;
 pub mod error;
 pub mod job;
 pub mod key;
