@@ -118,7 +118,8 @@ CREATE FUNCTION walwarden._scheduler_state() RETURNS text
 
 CREATE FUNCTION walwarden._progress(handle bigint) RETURNS TABLE (
         phase text, tables_done bigint, tables_total bigint, raw_bytes bigint, estimated_bytes bigint, stored_bytes bigint,
-        verified_bytes bigint, rows bigint, percent integer, bar text, rate bigint, seconds_left bigint)
+        verified_bytes bigint, rows bigint, percent integer, bar text, rate bigint, seconds_left bigint,
+        first_copier integer)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', '_progress_wrapper';
 

@@ -5,6 +5,6 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA walwarden FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA walwarden TO pg_monitor;
 GRANT SELECT ON walwarden.jobs, walwarden.backups, walwarden.schedules, walwarden.storages, walwarden.progress,
-    walwarden.status, walwarden.audit_chain TO pg_monitor;
+    walwarden.waiting_sessions, walwarden.status, walwarden.audit_chain TO pg_monitor;
 GRANT EXECUTE ON FUNCTION walwarden._next_run(text, text), walwarden._progress(bigint),
     walwarden._scheduler_state() TO pg_monitor;

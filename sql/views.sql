@@ -80,12 +80,34 @@ COMMENT ON COLUMN walwarden.progress.eta IS
     'how long copying, or verifying, will take from now on at this rate; NULL when nobody knows, as when more was read than was estimated';
 COMMENT ON COLUMN walwarden.progress.summary IS 'all of it in a line for people';
 
+-- The copiers are one lock group with pg_dump's session, and pg_blocking_pids() gives the first one for all of them. It is
+-- expensive: without a backup it is asked for nobody, and with one for those only who wait for a lock.
+CREATE VIEW walwarden.waiting_sessions AS
+SELECT l.pid, a.usename, a.application_name,
+       CASE WHEN c.oid IS NOT NULL THEN pg_catalog.format('%I.%I', n.nspname, c.relname) END AS table_name,
+       pg_catalog.clock_timestamp() - l.waitstart AS waiting_for,
+       pg_catalog."left"(pg_catalog.regexp_replace(a.query, '\s+', ' ', 'g'), 100) AS query
+  FROM walwarden.job AS j
+ CROSS JOIN LATERAL walwarden._progress(j.progress_handle) AS p
+  JOIN pg_catalog.pg_locks AS l
+    ON NOT l.granted AND p.first_copier OPERATOR(pg_catalog.=) ANY (pg_catalog.pg_blocking_pids(l.pid))
+  LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid OPERATOR(pg_catalog.=) l.pid
+  LEFT JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) l.relation
+  LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+ WHERE j.finalized_at IS NULL AND j.progress_handle IS NOT NULL AND p.first_copier OPERATOR(pg_catalog.>) 0;
+COMMENT ON VIEW walwarden.waiting_sessions IS
+    'sessions that wait for a lock which the running backup has; others may wait behind them in turn';
+COMMENT ON COLUMN walwarden.waiting_sessions.table_name IS
+    'what the lock is of; NULL when it waits for the backup''s transaction to end, as CREATE INDEX CONCURRENTLY does';
+COMMENT ON COLUMN walwarden.waiting_sessions.query IS 'the beginning of its statement, in one line';
+
 CREATE VIEW walwarden.status AS
 SELECT walwarden._scheduler_state() AS scheduler,
        last.id AS last_backup,
        last.snapshot_at AS recovery_point,
        pg_catalog.clock_timestamp() - last.snapshot_at AS loss_window,
        running.id AS running_job,
+       (SELECT pg_catalog.count(*) FROM walwarden.waiting_sessions AS w) AS sessions_waiting,
        (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL) AS queued_jobs,
        failure.id AS failed_since,
        failure.error_class AS failure_class,
@@ -106,6 +128,7 @@ COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the new
 COMMENT ON COLUMN walwarden.status.scheduler IS 'running; or why schedules do not fire: not preloaded, off, stopped, standby, suspended';
 COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest completed backup holds';
 COMMENT ON COLUMN walwarden.status.loss_window IS 'what would be lost if the database were lost now: the age of that moment';
+COMMENT ON COLUMN walwarden.status.sessions_waiting IS 'sessions that wait for a lock of the running backup: walwarden.waiting_sessions names them';
 COMMENT ON COLUMN walwarden.status.failed_since IS 'the latest job that failed after the newest completed backup';
 
 CREATE VIEW walwarden.audit_chain AS

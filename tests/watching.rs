@@ -240,3 +240,49 @@ fn too_many_tables_for_the_lock_table() {
     let row = back_up(&site.cluster, APP, "");
     assert_eq!(number(&row, "tables"), left + 1);
 }
+
+/// DDL that waits for the backup is counted in `walwarden.status` and named, for as long as it waits.
+#[test]
+fn sessions_that_wait_for_the_backup_are_shown() {
+    let site = Site::local(Cluster::builder());
+    site.sql("CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher; CREATE ROLE bob LOGIN SUPERUSER");
+    site.sql(CARGO);
+    let count = "SELECT sessions_waiting FROM walwarden.status";
+    assert_eq!(site.sql(count), "0");
+    let job = run_now(&site.cluster, APP, "jobs => 2, compression => 'none', max_rate => '100kB'");
+    let mut watcher = site.cluster.client_as("watcher", APP);
+    progress_when(&site, &mut watcher, "phase = 'copying' AND raw_bytes > 0");
+    let mut session = site.cluster.client_as("bob", APP);
+    let ddl = std::thread::spawn(move || {
+        session.batch_execute("SET application_name = 'migration'").unwrap();
+        session.batch_execute("ALTER TABLE\n  cargo ADD COLUMN later int").is_ok()
+    });
+    site.await_true(
+        "the ALTER TABLE to be shown",
+        PATIENCE,
+        "SELECT sessions_waiting = 1 FROM walwarden.status",
+    );
+    let waiting: i64 = watcher.query_one(count, &[]).unwrap().get(0);
+    assert_eq!(waiting, 1);
+    let row = watcher
+        .query_one(
+            "SELECT usename::text, application_name, table_name, waiting_for >= '0', query, pid \
+             FROM walwarden.waiting_sessions",
+            &[],
+        )
+        .unwrap();
+    let field = |index| row.get::<_, String>(index);
+    assert_eq!(
+        [field(0), field(1), field(2), field(4)],
+        ["bob", "migration", "public.cargo", "ALTER TABLE cargo ADD COLUMN later int"]
+    );
+    assert!(row.get::<_, bool>(3));
+    let pid: i32 = row.get(5);
+    assert_eq!(site.sql(&format!("SELECT usename FROM pg_stat_activity WHERE pid = {pid}")), "bob");
+
+    assert_eq!(site.sql(&format!("SELECT walwarden.cancel('{job}')")), "t");
+    site.await_state(&job, "canceled", PROMPTLY);
+    assert!(ddl.join().unwrap(), "the ALTER TABLE has its way");
+    assert_eq!(site.sql(count), "0");
+    assert_eq!(site.sql("SELECT count(*) FROM walwarden.waiting_sessions"), "0");
+}

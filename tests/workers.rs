@@ -581,7 +581,9 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
     };
     let first = look();
     wait_until("the numbers to move", PROMPTLY, || (look() > first).then_some(()));
-    for view in ["jobs", "backups", "schedules", "storages", "progress", "status", "audit_chain"] {
+    for view in
+        ["jobs", "backups", "schedules", "storages", "progress", "waiting_sessions", "status", "audit_chain"]
+    {
         if let Err(error) = watcher
             .query(&format!("SELECT * FROM (SELECT v::text FROM walwarden.{view} AS v) AS all_rows"), &[])
         {
@@ -619,7 +621,7 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
     };
     assert_eq!(
         objects("watcher"),
-        "_next_run _progress _scheduler_state audit_chain backups jobs progress schedules schema status storages"
+        "_next_run _progress _scheduler_state audit_chain backups jobs progress schedules schema status storages waiting_sessions"
     );
     assert_eq!(objects("nobody"), "");
 }

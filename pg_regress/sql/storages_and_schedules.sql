@@ -68,6 +68,11 @@ SELECT walwarden.unschedule('odd');
 SELECT walwarden.run_now(compression => 'lz4:3');
 SELECT walwarden.run_now(compression => 'zstd:23');
 
+-- While nothing runs
+SELECT * FROM walwarden.progress;
+SELECT * FROM walwarden.waiting_sessions;
+SELECT running_job, sessions_waiting, queued_jobs FROM walwarden.status;
+
 -- Nobody who was not granted anything can do anything.
 CREATE ROLE walwarden_nobody;
 SET ROLE walwarden_nobody;

@@ -48,6 +48,7 @@ pub fn _progress(
         name!(bar, Text),
         name!(rate, Option<i64>),
         name!(seconds_left, Option<i64>),
+        name!(first_copier, i32),
     ),
 > {
     let progress = u32::try_from(handle).ok().and_then(progress::read);
@@ -65,6 +66,7 @@ pub fn _progress(
             Text::from(bar(p.moment.percent).as_str()),
             p.moment.rate.map(|rate| rate as i64),
             p.moment.left.map(|left| left.as_secs() as i64),
+            p.first_copier,
         )
     }))
 }

@@ -74,6 +74,8 @@ pub struct Progress {
     /// How far the step is: copying of tables and large objects is one, the read-back another. The steps before them have
     /// done nothing, and what comes after them is a matter of moments.
     pub moment: Moment,
+    /// The process that holds the locks: for whoever waits, all of the backup. 0 before there is one.
+    pub first_copier: i32,
 }
 
 /// How far the backup with this segment is; None when it is over.
@@ -108,6 +110,7 @@ fn look(counters: &Counters) -> Option<Progress> {
         verified_bytes,
         rows: counters.rows.load(Relaxed),
         moment,
+        first_copier: counters.first_copier.load(Relaxed),
     })
 }
 
