@@ -326,7 +326,11 @@ fn judge(program: &str, status: ExitStatus, complaints: &str) -> Result<()> {
     let error = Error::new(ErrorClass::ChildProcess, format!("{program} failed"));
     let error =
         if complaints.is_empty() { error.detail(status.to_string()) } else { error.detail(complaints) };
-    Err(if complaints.contains("connection to server") {
+    Err(if complaints.contains("max_locks_per_transaction") {
+        // PostgreSQL's hint when the lock table is full, whatever the language of its messages.
+        Error { class: ErrorClass::Resources, ..error }
+            .hint("Raise max_locks_per_transaction: the lock of every table is held at the same time.")
+    } else if complaints.contains("connection to server") {
         error.hint(
             "Set walwarden.conninfo to how pg_dump shall connect to this server, and check pg_hba.conf.",
         )
