@@ -10,7 +10,7 @@ WALWARDEN_BENCH_SCALE=128         megabytes of each data set
 WALWARDEN_BENCH_ROUNDS=3          how often each contender runs on each data set
 WALWARDEN_BENCH_SETS='...'        of: wide numeric giant small toast (default: these five), spread
 WALWARDEN_BENCH_CONTENDERS='...'  of: dump-Z9 dump dump-dir floor file s3 (default: all)
-WALWARDEN_BENCH_CODECS='...'      for dump-dir, file and s3 (default: gzip:6, and zstd:3 where pg_dump knows it)
+WALWARDEN_BENCH_CODECS='...'      for dump-dir, file and s3 (default: gzip:6, and zstd:1 where pg_dump knows it)
 WALWARDEN_BENCH_JOBS=2            copiers of walwarden, and -j of pg_dump
 WALWARDEN_BENCH_PGBENCH='wide'    data sets that are also backed up beside pgbench; '' for none
 WALWARDEN_BENCH_PGBENCH_SECONDS=5 how long pgbench runs alone, and at least beside each contender
@@ -19,7 +19,7 @@ WALWARDEN_BENCH_JSON=FILE         where the JSON goes (default: bench/backup-pgM
 /// Every word WALWARDEN_BENCH_CONTENDERS may hold.
 const CONTENDERS: [&str; 6] = ["dump-Z9", "dump", "dump-dir", "floor", "file", "s3"];
 
-/// A codec and its level, as `pg_dump --compress` and walwarden spell them: `gzip:6`, `zstd:3`.
+/// A codec and its level, as `pg_dump --compress` and walwarden spell them: `gzip:6`, `zstd:1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codec {
     pub name: String,

@@ -172,7 +172,7 @@ impl Stage {
         if let Some(chosen) = &options.codecs {
             return chosen.clone();
         }
-        let zstd = codec("zstd:3");
+        let zstd = codec("zstd:1");
         if self.cluster.installation().major() < 16 {
             return vec![codec(DEFAULT_CODEC)];
         }
