@@ -252,6 +252,18 @@ fn sessions_that_wait_for_the_backup_are_shown() {
     let job = run_now(&site.cluster, APP, "jobs => 2, compression => 'none', max_rate => '100kB'");
     let mut watcher = site.cluster.client_as("watcher", APP);
     progress_when(&site, &mut watcher, "phase = 'copying' AND raw_bytes > 0");
+    // It waits for every transaction that may still look at the table without its index.
+    let mut session = site.cluster.client(APP);
+    let index = std::thread::spawn(move || {
+        session.batch_execute("CREATE INDEX CONCURRENTLY ON customer (id)").is_ok()
+    });
+    site.await_true(
+        "the CREATE INDEX to be shown",
+        PATIENCE,
+        "SELECT EXISTS (SELECT FROM walwarden.waiting_sessions WHERE table_name IS NULL AND query LIKE 'CREATE INDEX%')",
+    );
+    assert_eq!(site.sql(count), "1");
+
     let mut session = site.cluster.client_as("bob", APP);
     let ddl = std::thread::spawn(move || {
         session.batch_execute("SET application_name = 'migration'").unwrap();
@@ -260,14 +272,14 @@ fn sessions_that_wait_for_the_backup_are_shown() {
     site.await_true(
         "the ALTER TABLE to be shown",
         PATIENCE,
-        "SELECT sessions_waiting = 1 FROM walwarden.status",
+        "SELECT sessions_waiting = 2 AND (SELECT count(waiting_for) = 2 FROM walwarden.waiting_sessions) FROM walwarden.status",
     );
     let waiting: i64 = watcher.query_one(count, &[]).unwrap().get(0);
-    assert_eq!(waiting, 1);
+    assert_eq!(waiting, 2);
     let row = watcher
         .query_one(
             "SELECT usename::text, application_name, table_name, waiting_for >= '0', query, pid \
-             FROM walwarden.waiting_sessions",
+             FROM walwarden.waiting_sessions WHERE table_name IS NOT NULL",
             &[],
         )
         .unwrap();
@@ -282,6 +294,7 @@ fn sessions_that_wait_for_the_backup_are_shown() {
 
     assert_eq!(site.sql(&format!("SELECT walwarden.cancel('{job}')")), "t");
     site.await_state(&job, "canceled", PROMPTLY);
+    assert!(index.join().unwrap(), "the CREATE INDEX has its way");
     assert!(ddl.join().unwrap(), "the ALTER TABLE has its way");
     assert_eq!(site.sql(count), "0");
     assert_eq!(site.sql("SELECT count(*) FROM walwarden.waiting_sessions"), "0");
