@@ -20,6 +20,7 @@ mod inflate;
 mod lz4_decoder;
 mod lz4_encoder;
 mod lz4_format;
+mod payload;
 mod piece;
 mod plaintext;
 mod plan;
