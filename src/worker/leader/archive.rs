@@ -25,7 +25,7 @@ use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{UploadItem, Uploaded};
 
 /// The longest sleep between looks at what else wants attention.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Small things on their way to the upload are gathered until they are this many bytes.
 const GATHERED_BYTES: usize = 256 << 10;
 /// How often a leader makes sure that the extension is still there.

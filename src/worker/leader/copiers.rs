@@ -1,6 +1,6 @@
 //! The copiers of a backup, as the leader sees them: started, told what to do, listened to.
 
-use super::archive::{copier_gone, pulse, unexpected};
+use super::archive::{LONGEST_SLEEP, copier_gone, pulse, unexpected};
 use super::backup::Workshop;
 use super::inbox::Inbox;
 use crate::catalog::job::{self, Job};
@@ -12,14 +12,11 @@ use crate::pg::{bgworker, interrupts};
 use crate::worker::copier::Post;
 use crate::worker::start;
 use chrono::{DateTime, Utc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use walwarden_core::archive::TableSize;
 use walwarden_core::manifest::Lsn;
 use walwarden_core::message::{CopierMessage, LeaderMessage};
 use walwarden_core::{Error, ErrorClass, Result};
-
-/// The longest sleep between looks at what else wants attention.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// The first copier's snapshot.
 #[derive(Debug, Clone)]
