@@ -1,10 +1,11 @@
 //! The options of a backup as users give them.
 
 use crate::catalog::options::BackupOptions;
+use crate::pg::caught::caught;
 use crate::pg::segment::MOST_COPIERS;
 use crate::pg::sql;
 use crate::worker::compression;
-use walwarden_core::{Error, Result};
+use walwarden_core::{Error, ErrorClass, Result};
 
 /// Far above what any storage takes, and a number that JSON holds exactly.
 const HIGHEST_RATE: u64 = 1 << 50;
@@ -28,13 +29,18 @@ pub fn read(
     Ok(BackupOptions { jobs, compression, max_rate: max_rate.map(|text| rate(&text)).transpose()? })
 }
 
-/// Bytes a second, in any form that pg_size_bytes takes; its own error says what is wrong with any other.
+/// Bytes a second, in any form that pg_size_bytes takes.
 fn rate(text: &str) -> Result<u64> {
-    let bytes: i64 = sql::query_one("SELECT pg_catalog.pg_size_bytes($1)", &[Some(text)])?
-        .ok_or_else(|| Error::internal("pg_size_bytes gave nothing"))?
-        .parse(0)?;
-    u64::try_from(bytes).ok().filter(|bytes| (1..=HIGHEST_RATE).contains(bytes)).ok_or_else(|| {
+    let wrong = || {
         Error::invalid(format!("max_rate must be above zero and at most 1 PB, not \"{text}\""))
             .hint("It is bytes a second that go to storage, such as '50MB'; NULL is no limit.")
-    })
+    };
+    let bytes: i64 = caught(|| sql::query_one("SELECT pg_catalog.pg_size_bytes($1)", &[Some(text)]))
+        .map_err(|cause| match cause.class {
+            ErrorClass::Database => wrong().detail(cause.message),
+            _ => cause,
+        })?
+        .ok_or_else(|| Error::internal("pg_size_bytes gave nothing"))?
+        .parse(0)?;
+    u64::try_from(bytes).ok().filter(|bytes| (1..=HIGHEST_RATE).contains(bytes)).ok_or_else(wrong)
 }
