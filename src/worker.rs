@@ -3,10 +3,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub mod child;
 pub mod compression;
 pub mod copier;
 pub mod dump;
 pub mod entry;
+pub mod globals;
 pub mod io;
 pub mod launcher;
 pub mod leader;

@@ -12,8 +12,10 @@ use crate::pg::bgworker::{self, Handle, Status};
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts, server};
+use crate::worker::child::Connection;
 use crate::worker::compression;
-use crate::worker::dump::{Connection, Dump, Source, dump_globals};
+use crate::worker::dump::{Dump, Source};
+use crate::worker::globals::Globals;
 use crate::worker::io::Io;
 use crate::worker::progress::Phase;
 use crate::worker::remains::{self, Destination};
@@ -39,6 +41,7 @@ pub struct Workshop {
     pub io: Io,
     /// Running copiers.
     pub copiers: Vec<Handle>,
+    globals: Option<Globals>,
     dump: Option<Dump>,
     destination: Option<Destination>,
     upload_id: Option<String>,
@@ -47,12 +50,13 @@ pub struct Workshop {
 impl Workshop {
     /// Nothing runs yet.
     pub fn new(io: Io) -> Self {
-        Self { io, copiers: Vec::new(), dump: None, destination: None, upload_id: None }
+        Self { io, copiers: Vec::new(), globals: None, dump: None, destination: None, upload_id: None }
     }
 
     /// Stop everything; the error may become clearer by what pg_dump said.
     pub fn stop(&mut self, error: Error) -> Error {
         let stopped = matches!(error.class, ErrorClass::Canceled | ErrorClass::Terminated);
+        self.globals = None;
         let error = match self.dump.take() {
             Some(dump) if !stopped && error.class == ErrorClass::Archive => dump.explain(error),
             Some(dump) => {
@@ -97,6 +101,8 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     })?;
     // The storage is asked first: a wrong key or a missing bucket is told before any table is locked.
     let begun = begin_upload(job, workshop, &prepared, &keys, &store)?;
+    let connection = Connection::to_this_server()?;
+    workshop.globals = Some(Globals::start(&connection, workshop.io.waker())?);
     set_phase(&segment, Phase::Locking);
     let mut copiers = Copiers::start_first(workshop, &segment)?;
     let (snapshot, sizes) = copiers.await_snapshot(job, workshop)?;
@@ -104,14 +110,6 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     let (upload, memory) = start_upload(workshop, begun, store.plan_part_size(estimate, prepared.part_size))?;
 
     set_phase(&segment, Phase::Catalogs);
-    let connection = Connection::to_this_server()?;
-    let globals = {
-        let mut last_pulse = Instant::now();
-        dump_globals(&connection, || {
-            archive::pulse(&mut last_pulse)?;
-            interrupts::wait(None, Duration::from_millis(10))
-        })?
-    };
     let waker = workshop.io.waker().clone();
     let source = Source {
         database: &prepared.database_bytes,
@@ -120,6 +118,7 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     };
     let dump = workshop.dump.insert(Dump::start(&connection, &source, compression, &waker)?);
     let contents = archive::read_contents(dump, &workshop.io, compression, &sizes)?;
+    let globals = await_globals(workshop)?;
 
     segment.counters().copying_since.store(clock::now().timestamp_micros(), Relaxed);
     set_phase(&segment, Phase::Copying);
@@ -250,6 +249,20 @@ fn start_upload(
         Arc::clone(&stored),
     ))?;
     Ok((Upload::new(sender, task, stored), memory))
+}
+
+/// What pg_dumpall wrote: it began before pg_dump, and a failure of it is told before any row is copied.
+fn await_globals(workshop: &mut Workshop) -> Result<Vec<u8>> {
+    let globals = workshop.globals.as_mut().ok_or_else(|| Error::internal("pg_dumpall is not running"))?;
+    let mut last_pulse = Instant::now();
+    loop {
+        if let Some(bytes) = globals.try_take()? {
+            workshop.globals = None;
+            return Ok(bytes);
+        }
+        archive::pulse(&mut last_pulse)?;
+        interrupts::wait(Some(workshop.io.waker()), Duration::from_millis(10))?;
+    }
 }
 
 /// Whether storage answered with a clear no, so that nothing was begun there.

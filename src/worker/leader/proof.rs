@@ -1,5 +1,6 @@
 //! Complete means proven: what was written is fetched again and compared before the job may say so.
 
+use super::archive::pulse;
 use crate::pg::interrupts;
 use crate::worker::io::Io;
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use walwarden_core::key::PublicKey;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{BackupKeys, Store, Uploaded};
@@ -43,12 +44,14 @@ pub fn archive(
     let mut task = io.spawn(async move {
         store.verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &reading, WINDOWS).await
     })?;
+    let mut last_pulse = Instant::now();
     loop {
         let outcome = task.try_take();
         verified.store(read.load(Relaxed), Relaxed);
         if let Some(outcome) = outcome {
             return outcome;
         }
+        pulse(&mut last_pulse)?;
         interrupts::wait(Some(io.waker()), SHOW_VERIFIED)?;
     }
 }
