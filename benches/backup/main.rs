@@ -20,11 +20,11 @@ mod hot;
 mod load;
 mod machine;
 mod measure;
-mod memory;
 mod options;
 mod report;
 mod stage;
 mod statistics;
+mod usage;
 
 use contenders::Contender;
 use data::DataSet;

@@ -2,8 +2,8 @@
 
 use crate::contenders::{Contender, Outcome};
 use crate::hot::HotTable;
-use crate::memory::{Sampler, Usage};
 use crate::stage::{Database, Stage, flush_disks};
+use crate::usage::{Sampler, Usage};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const REST: Duration = Duration::from_millis(600);
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
     pub outcome: Outcome,
-    pub memory: Usage,
+    pub usage: Usage,
     /// Pages of the hot table that were in shared buffers before the run and not after it.
     pub hot_pages_lost: Option<i64>,
 }
@@ -28,12 +28,12 @@ pub fn measure(stage: &Stage, database: &Database, contender: &Contender, hot: O
     flush_disks();
     let sampler = Sampler::start(stage.cluster.pid());
     let outcome = contender.run(stage, database, &|pid| sampler.watch(pid));
-    let memory = sampler.stop();
+    let usage = sampler.stop();
     let hot_pages_lost = hot.zip(before).map(|(hot, before)| before - hot.resident(stage));
-    Run { outcome, memory, hot_pages_lost }
+    Run { outcome, usage, hot_pages_lost }
 }
 
-/// The memory of the cluster when nobody uses it.
+/// What the cluster uses when nobody uses it.
 pub fn at_rest(stage: &Stage) -> Usage {
     // The session of the last statement may still be leaving.
     std::thread::sleep(REST);

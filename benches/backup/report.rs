@@ -5,12 +5,12 @@ use crate::data::DataSet;
 use crate::load::LoadRun;
 use crate::machine::Machine;
 use crate::measure::Run;
-use crate::memory::Usage;
 use crate::options::{Codec, Options};
 use crate::stage::DatabaseSize;
 use crate::statistics::Spread;
+use crate::usage::Usage;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -72,9 +72,9 @@ impl SetResult {
         (!numbers.is_empty()).then(|| Spread::of(&numbers).median)
     }
 
-    fn memory(&self, index: usize) -> Usage {
+    fn peaks(&self, index: usize) -> Usage {
         let mut peak = Usage::default();
-        self.rounds.iter().for_each(|round| peak.merge(&round[index].memory));
+        self.rounds.iter().for_each(|round| peak.merge(&round[index].usage));
         peak
     }
 }
@@ -88,6 +88,7 @@ impl Report {
         self.write_times(&mut text);
         for result in &self.sets {
             self.write_set(&mut text, result);
+            self.write_cpu(&mut text, result);
         }
         self.write_memory(&mut text);
         for result in &self.loads {
@@ -201,7 +202,7 @@ impl Report {
             cells.push(
                 copy.zip(proof).map_or(NONE.to_owned(), |(copy, proof)| format!("{copy:.2} + {proof:.2}")),
             );
-            cells.push(megabytes(signed(result.memory(index).together_bytes)));
+            cells.push(megabytes(signed(result.peaks(index).together_bytes)));
             #[expect(clippy::cast_precision_loss, reason = "a few thousand pages")]
             let lost = result.median(index, |run| run.hot_pages_lost.map(|pages| pages as f64));
             if let (Some(lost), Some(pages)) = (lost, self.hot_pages) {
@@ -217,6 +218,43 @@ impl Report {
                 text,
                 &format!("How noisy it was: the floor took {min:.2} to {max:.2} s, {percent:.0} % apart."),
             );
+        }
+    }
+
+    /// Where the time goes: with as many processes as cores, wall time is this sum divided by the cores that were busy.
+    fn write_cpu(&self, text: &mut String, result: &SetResult) {
+        let cpu = |index: usize| -> Vec<&BTreeMap<String, f64>> {
+            result.rounds.iter().map(|round| &round[index].usage.cpu_seconds).collect()
+        };
+        let kinds: BTreeSet<&String> =
+            (0..self.contenders.len()).flat_map(&cpu).flat_map(BTreeMap::keys).collect();
+        let of_kind = |index: usize, kind: &String| {
+            let seconds: Vec<f64> =
+                cpu(index).iter().map(|run| run.get(kind).copied().unwrap_or(0.0)).collect();
+            Spread::of(&seconds).median
+        };
+        line(text, "");
+        line(text, "Time on cores, s, by process:");
+        line(text, "");
+        let mut columns = vec![String::new()];
+        columns.extend(kinds.iter().map(|kind| (*kind).clone()));
+        columns.extend(["sum".to_owned(), "sum ÷ floor's".to_owned(), "cores busy".to_owned()]);
+        row(text, &columns);
+        rule(text, 1, columns.len() - 1);
+        let sums: Vec<f64> = (0..self.contenders.len())
+            .map(|index| kinds.iter().map(|kind| of_kind(index, kind)).sum())
+            .collect();
+        let floor = self.find(&Kind::Floor).map(|floor| sums[floor]);
+        for (index, contender) in self.contenders.iter().enumerate() {
+            let mut cells = vec![contender.label().to_owned()];
+            cells.extend(kinds.iter().map(|kind| match of_kind(index, kind) {
+                seconds if seconds < 0.005 => NONE.to_owned(),
+                seconds => format!("{seconds:.2}"),
+            }));
+            cells.push(format!("{:.2}", sums[index]));
+            cells.push(floor.map_or(NONE.to_owned(), |floor| format!("{:.2}", sums[index] / floor)));
+            cells.push(format!("{:.2}", sums[index] / result.seconds(index).median));
+            row(text, &cells);
         }
     }
 
@@ -252,7 +290,7 @@ impl Report {
         let peaks: Vec<Usage> = (0..self.contenders.len())
             .map(|index| {
                 let mut peak = Usage::default();
-                self.sets.iter().for_each(|result| peak.merge(&result.memory(index)));
+                self.sets.iter().for_each(|result| peak.merge(&result.peaks(index)));
                 peak
             })
             .collect();

@@ -1,6 +1,9 @@
-//! The memory of all processes of a cluster and of the clients beside it, sampled from /proc while something runs.
+//! What all processes of a cluster and the clients beside it use, sampled from /proc while something runs.
 //!
-//! What counts is `RssAnon` of `/proc/PID/status`: the memory a process has for itself. Shared buffers and queues in shared
+//! **Time** is `utime` and `stime` of `/proc/PID/stat`, all threads together, in hundredths of a second. What a process
+//! uses between the last look at it and its end is lost.
+//!
+//! **Memory**: what counts is `RssAnon` of `/proc/PID/status`: the memory a process has for itself. Shared buffers and queues in shared
 //! memory are not in it. Pages that a process shares with the postmaster since its fork are, so the sum is rather too
 //! high than too low. `Pss`, which divides shared pages among those who share them, costs the kernel more to tell and is
 //! read less often.
@@ -18,6 +21,8 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const SAMPLES_PER_PSS: u64 = 20;
 const FIRST_PSS: u64 = 4;
 const KIB: u64 = 1024;
+/// USER_HZ: what the kernel counts in for others, whatever it counts in itself (proc(5)).
+const TICKS_A_SECOND: f64 = 100.0;
 
 /// Peaks over one run, in bytes.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -28,6 +33,8 @@ pub struct Usage {
     pub together_pss_bytes: u64,
     /// By kind of process: `leader`, `copier`, `backend`, `pg_dump`, ...
     pub kinds: BTreeMap<String, KindUsage>,
+    /// Time on cores by kind of process, in seconds.
+    pub cpu_seconds: BTreeMap<String, f64>,
     pub samples: u64,
     /// How long somebody looked on, and the time on a core that took, in seconds.
     pub watched_seconds: f64,
@@ -88,11 +95,12 @@ fn look_on(postmaster: u32, shared: &Shared, sampled: &Sender<()>) -> Usage {
     let started = Instant::now();
     let mut usage = Usage::default();
     let mut family = Family::default();
+    let mut clocks = Clocks::default();
     loop {
         let is_last = shared.is_over.load(Ordering::Relaxed);
         let heads = shared.heads.lock().expect("not poisoned").clone();
         family.update(&heads);
-        usage.add(postmaster, &family);
+        usage.add(postmaster, &family, &mut clocks);
         if is_last {
             break;
         }
@@ -101,13 +109,14 @@ fn look_on(postmaster: u32, shared: &Shared, sampled: &Sender<()>) -> Usage {
         }
         std::thread::park_timeout(INTERVAL);
     }
+    usage.cpu_seconds = clocks.by_kind();
     usage.watched_seconds = started.elapsed().as_secs_f64();
     usage.sampler_seconds = own_cpu_seconds();
     usage
 }
 
 impl Usage {
-    /// The higher of both peaks, the sum of what adds up.
+    /// The higher of both peaks, the sum of what adds up; `cpu_seconds` stays what it is.
     pub fn merge(&mut self, other: &Self) {
         self.together_bytes = self.together_bytes.max(other.together_bytes);
         self.together_pss_bytes = self.together_pss_bytes.max(other.together_pss_bytes);
@@ -120,18 +129,17 @@ impl Usage {
     }
 
     /// Takes one sample.
-    fn add(&mut self, postmaster: u32, family: &Family) {
+    fn add(&mut self, postmaster: u32, family: &Family, clocks: &mut Clocks) {
         let mut now: BTreeMap<String, KindUsage> = BTreeMap::new();
         let (mut together, mut together_pss) = (0, 0);
         let titles: HashMap<u32, String> =
             family.members.keys().filter_map(|pid| Some((*pid, title(*pid)?))).collect();
         for (pid, parent) in &family.members {
             let Some(title) = titles.get(pid) else { continue };
+            let kind = kind(*pid == postmaster, title, titles.get(parent));
+            clocks.look_at(*pid, kind.as_deref(), self.samples == 0);
             let bytes = field(&format!("/proc/{pid}/status"), "RssAnon:");
-            let (Some(bytes), Some(kind)) = (bytes, kind(*pid == postmaster, title, titles.get(parent)))
-            else {
-                continue;
-            };
+            let (Some(bytes), Some(kind)) = (bytes, kind) else { continue };
             together += bytes;
             now.entry(kind).or_default().add_process(bytes);
             if self.samples % SAMPLES_PER_PSS == FIRST_PSS {
@@ -158,6 +166,44 @@ impl KindUsage {
         self.largest_bytes = self.largest_bytes.max(other.largest_bytes);
         self.together_bytes = self.together_bytes.max(other.together_bytes);
         self.most = self.most.max(other.most);
+    }
+}
+
+/// How long each process has been on a core.
+#[derive(Default)]
+struct Clocks(HashMap<u32, Clock>);
+
+/// In clock ticks.
+#[derive(Default)]
+struct Clock {
+    kind: Option<String>,
+    before: u64,
+    now: u64,
+}
+
+impl Clocks {
+    fn look_at(&mut self, pid: u32, kind: Option<&str>, is_first_sample: bool) {
+        let Some(ticks) = ticks(pid) else { return };
+        let clock = self.0.entry(pid).or_default();
+        if is_first_sample {
+            clock.before = ticks;
+        }
+        clock.now = ticks;
+        if let Some(kind) = kind {
+            clock.kind = Some(kind.to_owned());
+        }
+    }
+
+    fn by_kind(self) -> BTreeMap<String, f64> {
+        let mut seconds = BTreeMap::new();
+        for clock in self.0.into_values() {
+            #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+            let used = (clock.now - clock.before) as f64 / TICKS_A_SECOND;
+            if let Some(kind) = clock.kind.filter(|_| used > 0.0) {
+                *seconds.entry(kind).or_default() += used;
+            }
+        }
+        seconds
     }
 }
 
@@ -245,9 +291,22 @@ fn field(path: &str, name: &str) -> Option<u64> {
 }
 
 fn parent(pid: u32) -> Option<u32> {
+    stat(pid, |mut fields| fields.nth(1)?.parse().ok())
+}
+
+/// `utime` and `stime`.
+fn ticks(pid: u32) -> Option<u64> {
+    stat(pid, |fields| {
+        let mut times = fields.skip(11).map(str::parse::<u64>);
+        Some(times.next()?.ok()? + times.next()?.ok()?)
+    })
+}
+
+/// Something of `/proc/PID/stat`, from the third field on.
+fn stat<T>(pid: u32, read: impl FnOnce(std::str::SplitWhitespace<'_>) -> Option<T>) -> Option<T> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may itself hold anything.
-    text[text.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()
+    read(text[text.rfind(')')? + 1..].split_whitespace())
 }
 
 /// What the calling thread has used. Zero where the kernel does not count it.
