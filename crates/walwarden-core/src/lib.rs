@@ -15,5 +15,6 @@ pub mod progress;
 pub mod rate;
 pub mod remains;
 pub mod schedule;
+pub mod verification;
 
 pub use error::{Error, ErrorClass, Result};

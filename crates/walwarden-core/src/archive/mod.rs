@@ -49,4 +49,4 @@ pub use split::{PIECE_BYTES, TableSize, split};
 pub use toc::{DataOffset, OffsetState, Section, Toc, TocEntry, desc};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

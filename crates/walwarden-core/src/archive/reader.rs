@@ -64,6 +64,11 @@ impl<R: Read> ArchiveReader<R> {
         Self { source: Source::new(source), state: State::Header, algorithm: Algorithm::None }
     }
 
+    /// What it reads from, which may have been read further than [`Self::position`].
+    pub fn into_inner(self) -> R {
+        self.source.into_inner()
+    }
+
     /// Bytes of the archive taken in so far.
     pub fn position(&self) -> u64 {
         self.source.position()

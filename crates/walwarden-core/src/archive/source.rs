@@ -25,6 +25,10 @@ impl<R: Read> Source<R> {
         Self { inner: BufReader::with_capacity(BUFFER_LENGTH, inner), position: 0, failed: false }
     }
 
+    pub(super) fn into_inner(self) -> R {
+        self.inner.into_inner()
+    }
+
     /// Bytes read so far.
     pub(super) fn position(&self) -> u64 {
         self.position

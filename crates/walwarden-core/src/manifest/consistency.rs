@@ -17,6 +17,7 @@ impl Manifest {
         }
         check_parts(&self.archive)?;
         let mut dump_ids = HashSet::with_capacity(self.tables.len());
+        let mut end = 0;
         for table in &self.tables {
             let name = || format!("table {}.{}", table.schema, table.name);
             if table.dump_id <= 0 || !dump_ids.insert(table.dump_id) {
@@ -26,7 +27,14 @@ impl Manifest {
                     table.dump_id
                 ));
             }
-            check_pieces(table, self.archive.size).map_err(|why| format!("{}: {why}", name()))?;
+            if table.block_offset < end {
+                return Err(format!(
+                    "{}: the block at offset {} begins before {end}",
+                    name(),
+                    table.block_offset
+                ));
+            }
+            end = check_pieces(table, self.archive.size).map_err(|why| format!("{}: {why}", name()))?;
         }
         self.check_totals()
     }
@@ -64,8 +72,8 @@ fn check_parts(archive: &Archive) -> Result<(), String> {
     Ok(())
 }
 
-/// Pieces lie in order within the archive, after the start of their block, and add up to their table.
-fn check_pieces(table: &Table, archive_size: u64) -> Result<(), String> {
+/// Pieces lie in order within the archive, after the start of their block, and add up to their table. Gives their end.
+fn check_pieces(table: &Table, archive_size: u64) -> Result<u64, String> {
     let mut end = table.block_offset;
     for piece in &table.pieces {
         if piece.offset < end {
@@ -77,7 +85,7 @@ fn check_pieces(table: &Table, archive_size: u64) -> Result<(), String> {
         return Err(format!("its data ends at {end}, but the archive has {archive_size} bytes"));
     }
     if table.pieces.is_empty() {
-        return Ok(());
+        return Ok(end);
     }
     let sums = [
         ("rows", table.rows, sum(&table.pieces, |piece| piece.rows)),
@@ -88,7 +96,7 @@ fn check_pieces(table: &Table, archive_size: u64) -> Result<(), String> {
             return Err(format!("it has {said} {what}, but its pieces add up to {is}"));
         }
     }
-    Ok(())
+    Ok(end)
 }
 
 /// Too wide to overflow.
@@ -110,7 +118,7 @@ mod tests {
     #[test]
     fn every_disagreement_is_found() {
         type Damage = (fn(&mut Manifest), &'static str);
-        let damages: [Damage; 18] = [
+        let damages: [Damage; 19] = [
             (|m| m.format.version = 2, "the format is walwarden-manifest 2"),
             (|m| m.format.name = "other".to_owned(), "the format is other 1"),
             (|m| m.key_id = "21FE31DFA154A261".to_owned(), "16 hexadecimal digits"),
@@ -125,6 +133,7 @@ mod tests {
             (|m| m.tables[0].pieces[1].offset -= 1, "begins before"),
             (|m| m.tables[0].pieces[1].length = u64::MAX, "its data ends at"),
             (|m| m.tables[1].block_offset = u64::MAX, "its data ends at"),
+            (|m| m.tables.swap(0, 1), "public.orders: the block at offset 52000 begins before"),
             (|m| m.tables[0].pieces[0].rows += 1, "public.orders: it has"),
             (|m| m.tables[0].raw_bytes += 1, "raw bytes, but its pieces add up to"),
             (|m| m.totals.rows = u64::MAX, "the total of rows"),

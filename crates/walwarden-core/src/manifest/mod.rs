@@ -24,4 +24,4 @@ pub use sha256_sum::Sha256Sum;
 #[cfg(test)]
 mod canonical_tests;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;

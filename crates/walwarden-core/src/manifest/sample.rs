@@ -7,7 +7,7 @@ use super::*;
 use crate::job::Trigger;
 
 /// A manifest with everything in it. The golden file holds its bytes.
-pub(super) fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     let key = "org/default/db/6f1d3c5e-5a0b-4b0e-9f1c-2d3e4f5a6b7c/backup/2026/08/14/\
                0198a5d2-7c00-7000-8000-000000000001";
     let piece = |offset, length, raw_length, rows, data: &str| Piece {
