@@ -1,4 +1,4 @@
-//! Decompresses a zlib stream.
+//! Decompresses a zlib stream, or a piece of one.
 
 use std::io::Read;
 
@@ -8,20 +8,21 @@ use super::payload::Payload;
 use super::reader::ArchiveReader;
 use crate::error::Result;
 
-/// A zlib stream being decompressed.
+/// A zlib stream being decompressed, or a piece: deflate without zlib's header, last block and checksum.
 pub(super) struct Inflate {
     zlib: Decompress,
     payload: Payload,
+    is_piece: bool,
     /// The zlib stream is complete, its checksum included.
     complete: bool,
 }
 
 impl Inflate {
-    pub(super) fn new() -> Self {
-        Self { zlib: Decompress::new(true), payload: Payload::new(), complete: false }
+    pub(super) fn new(is_piece: bool) -> Self {
+        Self { zlib: Decompress::new(!is_piece), payload: Payload::new(), is_piece, complete: false }
     }
 
-    /// Reads some of the content; 0 is its end, proven by the checksum.
+    /// Reads some of the content; 0 is its end, proven by the checksum unless it is a piece.
     pub(super) fn read<R: Read>(
         &mut self,
         reader: &mut ArchiveReader<R>,
@@ -45,6 +46,7 @@ impl Inflate {
             match status {
                 Ok(Status::StreamEnd) => self.complete = true,
                 Ok(Status::Ok | Status::BufError) if taken > 0 || given > 0 => {}
+                Ok(_) if self.payload.has_ended() && self.is_piece => return Ok(0),
                 Ok(_) if self.payload.has_ended() => {
                     return Err(reader.damaged("a compressed stream ends too early"));
                 }

@@ -26,6 +26,7 @@ mod plaintext;
 mod plan;
 mod primitive;
 mod reader;
+mod rename;
 mod source;
 mod split;
 pub mod statement;
@@ -45,6 +46,7 @@ pub use piece::{PieceEncoder, PieceSummary};
 pub use plaintext::BlockPlaintext;
 pub use plan::{Blocks, PiecePlan, PlannedPiece, PlannedTable};
 pub use reader::{ArchiveReader, BlockStart, MAX_CHUNK_LENGTH};
+pub use rename::rename_database;
 pub use split::{PIECE_BYTES, TableSize, split};
 pub use toc::{DataOffset, OffsetState, Section, Toc, TocEntry, desc};
 

@@ -31,7 +31,7 @@ impl<'r, R: Read> BlockPlaintext<'r, R> {
     pub(super) fn new(reader: &'r mut ArchiveReader<R>) -> Result<Self> {
         let decoder = match reader.algorithm() {
             Algorithm::None => Decoder::None,
-            Algorithm::Gzip => Decoder::Gzip(Box::new(Inflate::new())),
+            Algorithm::Gzip => Decoder::Gzip(Box::new(Inflate::new(reader.is_piece()))),
             Algorithm::Lz4 => Decoder::Lz4(Box::default()),
             Algorithm::Zstd => Decoder::Zstd(ZstdDecoder::new()?),
         };

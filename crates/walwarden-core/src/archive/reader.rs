@@ -3,10 +3,11 @@
 //! The source may be a pipe; nothing is ever read twice. Blocks must be read to their end, or skipped, before
 //! the next one begins.
 
-use std::io::Read;
+use std::io::{Chain, Read};
 
 use super::compression::Algorithm;
 use super::plaintext::BlockPlaintext;
+use super::primitive::INT_LENGTH;
 use super::source::Source;
 use super::toc::Toc;
 use crate::error::{Error, Result};
@@ -56,12 +57,32 @@ pub struct ArchiveReader<R> {
     source: Source<R>,
     state: State,
     algorithm: Algorithm,
+    /// Its one stream is a piece, not what pieces are joined to.
+    is_piece: bool,
+}
+
+/// The Int 0 that ends a stream of chunks.
+const NO_MORE_CHUNKS: [u8; INT_LENGTH] = [0; INT_LENGTH];
+
+impl<R: Read> ArchiveReader<Chain<R, &'static [u8]>> {
+    /// A reader in a piece: nothing but its framed chunks, as they lie in the archive. [`Self::plaintext`] gives its rows,
+    /// without the text that ends a table. That a deflated piece is complete is for its caller to know: nothing in it
+    /// marks its end, and no checksum is in it.
+    pub fn of_piece(piece: R, algorithm: Algorithm) -> Self {
+        let source = Source::new(piece.chain(NO_MORE_CHUNKS.as_slice()));
+        Self { source, state: State::Table { left: 0 }, algorithm, is_piece: true }
+    }
 }
 
 impl<R: Read> ArchiveReader<R> {
     /// A reader at the archive's first byte. It buffers; the source need not.
     pub fn new(source: R) -> Self {
-        Self { source: Source::new(source), state: State::Header, algorithm: Algorithm::None }
+        Self {
+            source: Source::new(source),
+            state: State::Header,
+            algorithm: Algorithm::None,
+            is_piece: false,
+        }
     }
 
     /// What it reads from, which may have been read further than [`Self::position`].
@@ -188,6 +209,10 @@ impl<R: Read> ArchiveReader<R> {
 
     pub(super) fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    pub(super) fn is_piece(&self) -> bool {
+        self.is_piece
     }
 
     /// The error for data that does not decompress.

@@ -16,6 +16,10 @@ pub mod desc {
     pub const BLOBS: &[u8] = b"BLOBS";
     /// A comment on an object.
     pub const COMMENT: &[u8] = b"COMMENT";
+    /// CREATE DATABASE.
+    pub const DATABASE: &[u8] = b"DATABASE";
+    /// Settings of the database itself.
+    pub const DATABASE_PROPERTIES: &[u8] = b"DATABASE PROPERTIES";
     /// CREATE EXTENSION.
     pub const EXTENSION: &[u8] = b"EXTENSION";
     /// CREATE FOREIGN TABLE.

@@ -22,9 +22,16 @@ const BUFFER_LENGTH: usize = 256 * 1024;
 /// `archive` is wrapped in nothing else: it need not buffer. `seen` grows while it is read.
 ///
 /// # Errors
-/// `StorageCorrupt` where anything differs, `Archive` where the format is broken; an [`Error`] that `archive` gives comes
-/// out as it is.
+/// `StorageCorrupt` where anything differs or the format is broken; an [`Error`] that `archive` gives comes out as it is.
 pub fn verify_archive<R: Read>(archive: R, manifest: &Manifest, seen: &Seen) -> Result<()> {
+    compare(archive, manifest, seen).map_err(|error| match error {
+        // What was written had the right format, so what is read is something else.
+        Error { class: ErrorClass::Archive, detail, message, .. } => damaged(detail.unwrap_or(message)),
+        error => error,
+    })
+}
+
+fn compare<R: Read>(archive: R, manifest: &Manifest, seen: &Seen) -> Result<()> {
     let mut reader = ArchiveReader::new(Passing::new(archive, manifest, seen));
     let toc = reader.read_toc()?;
     compare_contents(&toc, manifest)?;

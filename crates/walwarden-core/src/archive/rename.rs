@@ -1,0 +1,219 @@
+//! A database under another name, in the statements that pg_dump wrote for it.
+
+use super::toc::{Toc, desc};
+
+/// Names the database of an archive otherwise, in the entries that make it and set its properties, comment, label and
+/// privileges. pg_restore -C then makes it under that name.
+pub fn rename_database(toc: &mut Toc, name: &[u8]) {
+    let Some(old) =
+        toc.entries.iter().find(|entry| entry.desc == desc::DATABASE).map(|entry| entry.tag.clone())
+    else {
+        return;
+    };
+    let tagged = |name: &[u8]| [b"DATABASE ".as_slice(), name].concat();
+    for entry in &mut toc.entries {
+        let about_it = entry.tag == tagged(&old) || entry.tag == tagged(&quoted(&old));
+        if entry.desc == desc::DATABASE || entry.desc == desc::DATABASE_PROPERTIES {
+            entry.tag = name.to_vec();
+        } else if about_it && entry.namespace.is_none() {
+            entry.tag = tagged(&quoted(name));
+        } else {
+            continue;
+        }
+        for text in [&mut entry.definition, &mut entry.drop_statement].into_iter().flatten() {
+            *text = renamed(text, &old, name);
+        }
+    }
+    toc.header.database = Some(name.to_vec());
+}
+
+/// A name as an identifier that needs no looking up whether it is a keyword: always in quotes.
+fn quoted(name: &[u8]) -> Vec<u8> {
+    doubled(name, b'"')
+}
+
+/// In quotes, those within doubled.
+fn doubled(text: &[u8], quote: u8) -> Vec<u8> {
+    let mut out = vec![quote];
+    for &byte in text {
+        if byte == quote {
+            out.push(byte);
+        }
+        out.push(byte);
+    }
+    out.push(quote);
+    out
+}
+
+/// The statements with the name after each word DATABASE, and of each `datname = `, replaced. Strings are passed over,
+/// but for those that a `datname = ` is compared with.
+fn renamed(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + new.len());
+    let mut rest = text;
+    let mut after_database = false;
+    let mut after_datname = false;
+    while !rest.is_empty() {
+        let (kind, length) = token(rest);
+        let (word, later) = rest.split_at(length);
+        rest = later;
+        match kind {
+            Token::Identifier if after_database && unquoted(word, b'"') == old => {
+                out.extend_from_slice(&quoted(new));
+            }
+            Token::String if after_datname && unquoted(word, b'\'') == old => {
+                out.extend_from_slice(&doubled(new, b'\''));
+            }
+            _ => out.extend_from_slice(word),
+        }
+        match kind {
+            Token::Space => {}
+            Token::Other if after_datname && word == b"=" => {}
+            _ => {
+                after_database = kind == Token::Identifier && word.eq_ignore_ascii_case(b"DATABASE");
+                after_datname = kind == Token::Identifier && word.eq_ignore_ascii_case(b"datname");
+            }
+        }
+    }
+    out
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Space,
+    /// In quotes or not.
+    Identifier,
+    String,
+    Other,
+}
+
+/// What the text begins with, and how long that is. A string with backslashes, `E'...'`, is one whose quotes are doubled
+/// all the same: pg_dump writes it so (appendStringLiteral in string_utils.c).
+fn token(text: &[u8]) -> (Token, usize) {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'$' || *byte >= 0x80;
+    match text {
+        [b'"', ..] => (Token::Identifier, in_quotes(text, b'"')),
+        [b'\'', ..] => (Token::String, in_quotes(text, b'\'')),
+        [first, ..] if first.is_ascii_whitespace() => {
+            (Token::Space, text.iter().take_while(|byte| byte.is_ascii_whitespace()).count())
+        }
+        [first, ..] if is_word(first) => {
+            (Token::Identifier, text.iter().take_while(|byte| is_word(byte)).count())
+        }
+        _ => (Token::Other, 1),
+    }
+}
+
+/// The length of what begins with a quote and ends with the next one that is not doubled.
+fn in_quotes(text: &[u8], quote: u8) -> usize {
+    let mut index = 1;
+    while index < text.len() {
+        if text[index] == quote {
+            if text.get(index + 1) != Some(&quote) {
+                return index + 1;
+            }
+            index += 1;
+        }
+        index += 1;
+    }
+    text.len()
+}
+
+fn unquoted(word: &[u8], quote: u8) -> Vec<u8> {
+    match word {
+        [first, inner @ .., last] if *first == quote && *last == quote => {
+            let mut name = Vec::with_capacity(inner.len());
+            let mut bytes = inner.iter();
+            while let Some(&byte) = bytes.next() {
+                name.push(byte);
+                if byte == quote {
+                    bytes.next();
+                }
+            }
+            name
+        }
+        _ => word.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::tests::samples::{entry, toc};
+    use proptest::prelude::*;
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn every_statement_about_the_database_names_the_new_one() {
+        for (before, after) in [
+            (
+                "CREATE DATABASE shop WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE = 'shop';\n",
+                "CREATE DATABASE \"new \"\" one\" WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE = 'shop';\n",
+            ),
+            (
+                "ALTER DATABASE shop SET search_path TO 'shop', 'DATABASE shop';\nALTER ROLE shop IN DATABASE shop SET a TO 'it''s';\n",
+                "ALTER DATABASE \"new \"\" one\" SET search_path TO 'shop', 'DATABASE shop';\n\
+                 ALTER ROLE shop IN DATABASE \"new \"\" one\" SET a TO 'it''s';\n",
+            ),
+            (
+                "UPDATE pg_catalog.pg_database SET datistemplate = false WHERE datname = 'shop';",
+                "UPDATE pg_catalog.pg_database SET datistemplate = false WHERE datname = 'new \" one';",
+            ),
+            (
+                "COMMENT ON DATABASE shop IS 'the DATABASE shop';",
+                "COMMENT ON DATABASE \"new \"\" one\" IS 'the DATABASE shop';",
+            ),
+            ("GRANT ALL ON DATABASE shop TO shop;", "GRANT ALL ON DATABASE \"new \"\" one\" TO shop;"),
+            ("DROP DATABASE shops;", "DROP DATABASE shops;"),
+        ] {
+            assert_eq!(text(&renamed(before.as_bytes(), b"shop", b"new \" one")), after);
+        }
+        let quoted_old = renamed(b"GRANT CONNECT ON DATABASE \"a\"\" b\" TO x;", b"a\" b", b"c'd");
+        assert_eq!(text(&quoted_old), "GRANT CONNECT ON DATABASE \"c'd\" TO x;");
+        assert_eq!(
+            text(&renamed(b"WHERE datname = 'o''clock'", b"o'clock", b"c'd")),
+            "WHERE datname = 'c''d'"
+        );
+    }
+
+    #[test]
+    fn entries_of_the_database_are_renamed_and_no_others() {
+        let of = |desc: &str, namespace, tag: &str, definition: &str| {
+            let mut entry = entry(1, desc, namespace, tag);
+            entry.definition = Some(definition.as_bytes().to_vec());
+            entry
+        };
+        let mut toc = toc(vec![
+            of("DATABASE", None, "shop", "CREATE DATABASE shop;"),
+            of("DATABASE PROPERTIES", None, "shop", "ALTER DATABASE shop SET a TO 'b';"),
+            of("ACL", None, "DATABASE shop", "GRANT ALL ON DATABASE shop TO x;"),
+            of("COMMENT", None, "DATABASE \"shop\"", "COMMENT ON DATABASE shop IS 'x';"),
+            of("TABLE", Some("shop"), "DATABASE shop", "CREATE TABLE shop.\"DATABASE shop\" ();"),
+            of("FUNCTION", Some("public"), "f()", "CREATE FUNCTION f() AS 'DATABASE shop'"),
+        ]);
+        let untouched = toc.entries[4..].to_vec();
+        rename_database(&mut toc, b"other");
+        let seen: Vec<_> = toc.entries[..4]
+            .iter()
+            .map(|entry| (text(&entry.tag), text(entry.definition.as_deref().unwrap())))
+            .collect();
+        let expected = [
+            ("other", "CREATE DATABASE \"other\";"),
+            ("other", "ALTER DATABASE \"other\" SET a TO 'b';"),
+            ("DATABASE \"other\"", "GRANT ALL ON DATABASE \"other\" TO x;"),
+            ("DATABASE \"other\"", "COMMENT ON DATABASE \"other\" IS 'x';"),
+        ];
+        assert_eq!(seen, expected.map(|(tag, text)| (tag.to_owned(), text.to_owned())));
+        assert_eq!(toc.entries[4..], untouched);
+        assert_eq!(toc.header.database.as_deref(), Some(b"other".as_slice()));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_where_nothing_is_renamed(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(renamed(&text, b"a name that is not in it", b"other"), text);
+        }
+    }
+}
