@@ -256,8 +256,8 @@ fn kind(is_postmaster: bool, title: &str, parent: Option<&String>) -> Option<Str
     }
     let Some(title) = title.strip_prefix("postgres: ") else {
         let program = title.split(' ').next()?.rsplit('/').next()?;
-        // A child of the postmaster that has not taken its own title yet.
-        return (program != "postgres").then(|| program.to_owned());
+        // A child of the postmaster that has not taken its own title yet, or one that is ending and has none any more.
+        return (program != "postgres" && !program.is_empty()).then(|| program.to_owned());
     };
     // A backend has no backends for children: this one is about to become pg_dump.
     if parent.is_some_and(|parent| parent.starts_with("postgres: ")) {

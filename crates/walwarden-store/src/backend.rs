@@ -110,6 +110,15 @@ impl Backend {
     }
 
     /// The most parts an upload can have, where there is a limit.
+    /// How much of an object is asked for at once, bytes: over a network what makes the way worth it, of a file what stays
+    /// in the processor's cache.
+    pub(crate) fn window(&self) -> u64 {
+        match self {
+            Self::Local(_) => 1 << 20,
+            Self::S3(_) => 8 << 20,
+        }
+    }
+
     pub(crate) fn max_parts(&self) -> Option<usize> {
         match self {
             Self::S3(_) => Some(crate::part_plan::MAX_PARTS),

@@ -15,6 +15,7 @@ mod key;
 mod layout;
 mod local;
 mod location;
+mod object_reader;
 mod options;
 mod part_plan;
 mod read_back;
@@ -27,6 +28,7 @@ pub use check::{CheckOutcome, CheckStep};
 pub use credentials::CredentialSource;
 pub use layout::{BackupKeys, Layout};
 pub use location::Location;
+pub use object_reader::ObjectReader;
 pub use options::{FileOptions, S3Options, StorageOptions};
 pub use part_plan::{
     DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE, plan_part_size,

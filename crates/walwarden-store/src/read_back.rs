@@ -11,9 +11,6 @@ use crate::key::validate_key;
 use crate::store::Store;
 use crate::upload::Part;
 
-/// How much is asked for at once. Parts may be gigabytes; memory stays at this times the concurrency.
-const WINDOW: u64 = 8 << 20;
-
 /// A range of one part.
 #[derive(Clone, Copy)]
 struct Window {
@@ -27,7 +24,7 @@ struct Window {
 impl Store {
     /// Reads a whole object back and compares its size, the SHA-256 of each part and that of the whole.
     ///
-    /// `progress` is raised by the bytes that were compared. At most `concurrency` windows of 8 MiB are in memory.
+    /// `progress` is raised by the bytes that were compared. At most `concurrency` windows of 8 MiB (1 MiB of a file) are in memory.
     ///
     /// # Errors
     /// `StorageCorrupt`, naming the first bad part, if anything differs; a longer object is an error too.
@@ -61,7 +58,7 @@ impl Store {
         check_size(head.size, size)?;
         let mut whole = Sha256::new();
         let mut of_part = Sha256::new();
-        let reads = windows(parts).map(|window| async move {
+        let reads = windows(parts, self.backend().window()).map(|window| async move {
             let range = window.offset..window.offset + window.length;
             let (bytes, found) = self.read(key, range).await?;
             check_size(found, size)?;
@@ -123,14 +120,14 @@ fn check_parts(parts: &[Part], size: u64) -> Result<()> {
         .detail(format!("The parts must follow each other without gaps and add up to {size} bytes.")))
 }
 
-fn windows(parts: &[Part]) -> impl Iterator<Item = Window> + '_ {
-    parts.iter().enumerate().flat_map(|(index, part)| {
-        let count = part.size.div_ceil(WINDOW);
+fn windows(parts: &[Part], most: u64) -> impl Iterator<Item = Window> + '_ {
+    parts.iter().enumerate().flat_map(move |(index, part)| {
+        let count = part.size.div_ceil(most);
         (0..count).map(move |number| {
-            let start = number * WINDOW;
+            let start = number * most;
             Window {
                 offset: part.offset + start,
-                length: WINDOW.min(part.size - start),
+                length: most.min(part.size - start),
                 part: index,
                 is_last_of_part: number + 1 == count,
             }
@@ -169,13 +166,15 @@ mod tests {
         assert!(check_parts(&huge, 0).is_err());
     }
 
+    const WINDOW: u64 = 1 << 20;
+
     proptest! {
         #[test]
         fn windows_cover_every_byte_once(sizes in proptest::collection::vec(1_u64..(3 * WINDOW), 0..6)) {
             let parts = parts(&sizes);
             let mut end = 0;
             let mut finished = 0;
-            for window in windows(&parts) {
+            for window in windows(&parts, WINDOW) {
                 prop_assert_eq!(window.offset, end);
                 prop_assert!((1..=WINDOW).contains(&window.length));
                 prop_assert_eq!(window.part, finished);

@@ -159,3 +159,29 @@ async fn a_folder_passes_the_check_and_is_left_empty() {
     assert!(steps.iter().all(|step| step.outcome == CheckOutcome::Passed), "{steps:#?}");
     assert_eq!(count(root.path()), 0);
 }
+
+#[tokio::test]
+async fn a_reader_gives_the_range_and_the_storage_s_own_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    upload(&store, vec![Bytes::from(bytes.clone())], 6_000_000, 2).await.unwrap();
+    for range in [0..20_000_000, 17..9_000_000, 5..5, 19_999_999..20_000_000] {
+        let mut reader = store.reader(OBJECT, range.clone(), 2).unwrap();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut read = Vec::new();
+            std::io::Read::read_to_end(&mut reader, &mut read).map(|_| read)
+        });
+        assert!(read.await.unwrap().unwrap() == bytes[range.start as usize..range.end as usize]);
+    }
+    for (key, range, class) in
+        [(OBJECT, 0..20_000_001, ErrorClass::StorageCorrupt), ("org/no", 0..1, ErrorClass::StorageNotFound)]
+    {
+        let mut reader = store.reader(key, range, 2).unwrap();
+        let read = tokio::task::spawn_blocking(move || {
+            std::io::copy(&mut reader, &mut std::io::sink()).unwrap_err().into_inner().unwrap()
+        });
+        let error = read.await.unwrap().downcast::<walwarden_core::Error>().unwrap();
+        assert_eq!(error.class, class);
+    }
+}

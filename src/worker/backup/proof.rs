@@ -1,19 +1,19 @@
 //! Complete means proven: what was written is fetched again and compared before the job may say so.
 
-use super::archive::pulse;
 use crate::pg::interrupts;
 use crate::worker::io::Io;
+use crate::worker::pulse::Pulse;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use walwarden_core::key::PublicKey;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{BackupKeys, Store, Uploaded};
 
-/// How much of the archive is read back at a time: windows of 8 MiB.
+/// How much of the archive is read back at a time: windows of 8 MiB, of a file 1 MiB.
 const WINDOWS: usize = 4;
 /// How often onlookers are told how much that is.
 const SHOW_VERIFIED: Duration = Duration::from_millis(500);
@@ -44,14 +44,14 @@ pub fn archive(
     let mut task = io.spawn(async move {
         store.verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &reading, WINDOWS).await
     })?;
-    let mut last_pulse = Instant::now();
+    let mut pulse = Pulse::new();
     loop {
         let outcome = task.try_take();
         verified.store(read.load(Relaxed), Relaxed);
         if let Some(outcome) = outcome {
             return outcome;
         }
-        pulse(&mut last_pulse)?;
+        pulse.beat()?;
         interrupts::wait(Some(io.waker()), SHOW_VERIFIED)?;
     }
 }
