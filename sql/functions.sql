@@ -11,6 +11,12 @@ CREATE FUNCTION walwarden.run_now(schedule text DEFAULT NULL, storage text DEFAU
 COMMENT ON FUNCTION walwarden.run_now(text, text, integer, text, text) IS
     'queue a backup and return its job id at once; it starts when the transaction commits';
 
+CREATE FUNCTION walwarden.verify(job uuid, depth text DEFAULT 'full') RETURNS uuid
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'verify_wrapper';
+COMMENT ON FUNCTION walwarden.verify(uuid, text) IS
+    'queue the verification of a backup and return its job id; depth is full (every byte, block and row) or manifest (signature, globals, sizes)';
+
 CREATE FUNCTION walwarden.wait_for(job uuid, timeout interval DEFAULT NULL) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wait_for_wrapper';
@@ -33,10 +39,11 @@ CREATE FUNCTION walwarden._refuse_transaction_block(what text) RETURNS void
 -- Schedules
 
 CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT 'local',
-        jobs integer DEFAULT NULL, compression text DEFAULT NULL, max_rate text DEFAULT NULL) RETURNS timestamptz
+        jobs integer DEFAULT NULL, compression text DEFAULT NULL, max_rate text DEFAULT NULL,
+        verify_cron text DEFAULT NULL, verify_depth text DEFAULT 'full') RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'define_schedule_wrapper';
-COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text) IS
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text) IS
     'define a schedule, or define it anew: five-field cron in a time zone; blank runs by hand only; return the next run';
 
 CREATE FUNCTION walwarden.unschedule(name text) RETURNS void

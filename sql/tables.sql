@@ -30,16 +30,19 @@ CREATE TABLE walwarden.schedule (
     jobs          integer CHECK (jobs > 0),
     compression   text,
     max_rate      bigint CHECK (max_rate > 0),
+    verify_cron   text,
+    verify_depth  text NOT NULL DEFAULT 'full' CHECK (verify_depth IN ('manifest', 'full')),
     enabled       boolean NOT NULL DEFAULT true,
     checked_until timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     created_by    text NOT NULL DEFAULT session_user,
     created_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE walwarden.schedule IS 'when to back up, and to which storage';
+COMMENT ON TABLE walwarden.schedule IS 'when to back up, to which storage, and when to verify';
 COMMENT ON COLUMN walwarden.schedule.cron IS 'five fields; NULL runs by hand only';
 COMMENT ON COLUMN walwarden.schedule.jobs IS 'copiers; NULL is one a processor';
 COMMENT ON COLUMN walwarden.schedule.compression IS 'NULL is zstd where the pg_restore of the server reads it, else gzip';
 COMMENT ON COLUMN walwarden.schedule.max_rate IS 'bytes a second that go to storage; NULL is no limit';
+COMMENT ON COLUMN walwarden.schedule.verify_cron IS 'when the newest backup of the schedule is verified; NULL is never';
 COMMENT ON COLUMN walwarden.schedule.checked_until IS 'scheduled times up to here have been run, skipped or missed';
 
 CREATE TABLE walwarden.job (
@@ -56,6 +59,8 @@ CREATE TABLE walwarden.job (
     jobs            integer CHECK (jobs > 0),
     compression     text,
     max_rate        bigint CHECK (max_rate > 0),
+    backup          uuid,
+    depth           text CHECK (depth IN ('manifest', 'full')),
     copiers         integer CHECK (copiers > 0),
     copiers_note    text,
     queued_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -86,11 +91,15 @@ CREATE TABLE walwarden.job (
     -- What a leader that dies must have left behind for the next one to clean up.
     cleanup_storage jsonb,
     upload_id       text,
+    CHECK ((kind = 'backup') = (backup IS NULL)),
+    CHECK ((kind = 'verify') = (depth IS NOT NULL)),
     CHECK ((state = 'failed') = (error_class IS NOT NULL)),
     CHECK ((state IN ('completed', 'partial', 'failed', 'canceled')) = (finalized_at IS NOT NULL))
 );
 COMMENT ON TABLE walwarden.job IS 'every job there ever was; a finished one is sealed';
 COMMENT ON COLUMN walwarden.job.scheduled_for IS 'the time of the schedule this job stands for';
+COMMENT ON COLUMN walwarden.job.backup IS 'the job whose backup this one is about; NULL for a backup';
+COMMENT ON COLUMN walwarden.job.depth IS 'how much of the backup is verified';
 COMMENT ON COLUMN walwarden.job.snapshot_at IS 'the moment whose data the backup holds: the recovery point';
 COMMENT ON COLUMN walwarden.job.jobs IS 'copiers that were asked for; NULL is one a processor';
 COMMENT ON COLUMN walwarden.job.copiers IS 'copiers that the job got';
@@ -98,10 +107,11 @@ COMMENT ON COLUMN walwarden.job.copiers_note IS 'why it got fewer copiers than i
 COMMENT ON COLUMN walwarden.job.max_rate IS 'bytes a second that go to storage; NULL is no limit';
 COMMENT ON COLUMN walwarden.job.cleanup_storage IS 'storage and keys a job wrote to and has not yet completed or cleaned up';
 
-CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job (schedule, scheduled_for) WHERE scheduled_for IS NOT NULL;
+CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job (schedule, kind, scheduled_for) WHERE scheduled_for IS NOT NULL;
 CREATE INDEX job_unfinished ON walwarden.job (queued_at) WHERE finalized_at IS NULL;
 CREATE INDEX job_to_clean_up ON walwarden.job (id) WHERE cleanup_storage IS NOT NULL;
 CREATE INDEX job_completed ON walwarden.job (finalized_at) WHERE state = 'completed';
+CREATE INDEX job_about ON walwarden.job (backup) WHERE backup IS NOT NULL;
 CREATE INDEX job_of_schedule ON walwarden.job (schedule, queued_at);
 
 CREATE TABLE walwarden.manifest (

@@ -16,7 +16,8 @@ BEGIN
         RETURN NEW;
     END IF;
     IF NEW.id <> OLD.id OR NEW.kind <> OLD.kind OR NEW.queued_at <> OLD.queued_at
-       OR NEW.requested_by <> OLD.requested_by OR NEW.trigger <> OLD.trigger THEN
+       OR NEW.requested_by <> OLD.requested_by OR NEW.trigger <> OLD.trigger
+       OR NEW.backup IS DISTINCT FROM OLD.backup OR NEW.depth IS DISTINCT FROM OLD.depth THEN
         RAISE EXCEPTION 'what a job is cannot be changed' USING ERRCODE = '55000';
     END IF;
     IF NEW.state <> OLD.state THEN
@@ -76,6 +77,8 @@ BEGIN
     detail := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
         'storage', NEW.storage,
         'schedule', NEW.schedule,
+        'backup', NEW.backup,
+        'depth', NEW.depth,
         'attempt', NEW.attempt));
     IF NEW.state = 'queued' THEN
         detail := detail || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
@@ -146,8 +149,10 @@ CREATE CONSTRAINT TRIGGER schedule_audit AFTER INSERT OR DELETE ON walwarden.sch
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION walwarden._audit_definition();
 CREATE CONSTRAINT TRIGGER schedule_audit_update AFTER UPDATE ON walwarden.schedule
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    WHEN ((OLD.cron, OLD.time_zone, OLD.storage, OLD.jobs, OLD.compression, OLD.max_rate, OLD.enabled)
-          IS DISTINCT FROM (NEW.cron, NEW.time_zone, NEW.storage, NEW.jobs, NEW.compression, NEW.max_rate, NEW.enabled))
+    WHEN ((OLD.cron, OLD.time_zone, OLD.storage, OLD.jobs, OLD.compression, OLD.max_rate, OLD.verify_cron,
+           OLD.verify_depth, OLD.enabled)
+          IS DISTINCT FROM (NEW.cron, NEW.time_zone, NEW.storage, NEW.jobs, NEW.compression, NEW.max_rate, NEW.verify_cron,
+                                NEW.verify_depth, NEW.enabled))
     EXECUTE FUNCTION walwarden._audit_definition();
 ALTER TABLE walwarden.storage ENABLE ALWAYS TRIGGER storage_audit;
 ALTER TABLE walwarden.schedule ENABLE ALWAYS TRIGGER schedule_audit;

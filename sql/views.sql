@@ -1,7 +1,7 @@
 -- What people read. Owned by the extension's owner, readable by pg_monitor (grants.sql).
 
 CREATE VIEW walwarden.jobs AS
-SELECT id, kind, state, schedule, storage, trigger, scheduled_for, attempt, requested_by,
+SELECT id, kind, state, backup, depth, schedule, storage, trigger, scheduled_for, attempt, requested_by,
        queued_at, claimed_at, started_at, finalizing_at, finalized_at,
        coalesce(finalized_at, pg_catalog.clock_timestamp()) - started_at AS duration,
        jobs, copiers, copiers_note, compression, max_rate,
@@ -12,22 +12,41 @@ SELECT id, kind, state, schedule, storage, trigger, scheduled_for, attempt, requ
   FROM walwarden.job;
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 
+-- A verification that finds something wrong stands until a later one, at least as deep, finds nothing. Where storage was not
+-- to be reached, or somebody canceled, nothing was found out.
 CREATE VIEW walwarden.backups AS
-SELECT id AS job, schedule, storage, snapshot_at, snapshot_lsn, finalized_at, tables, rows,
-       pg_catalog.pg_size_pretty(size_bytes) AS size, size_bytes, raw_bytes, sha256,
-       object_key, globals_key, manifest_key, expires_at
-  FROM walwarden.job
- WHERE kind = 'backup' AND state = 'completed' AND deleted_at IS NULL;
+SELECT j.id AS job, j.schedule, j.storage, j.snapshot_at, j.snapshot_lsn, j.finalized_at, j.tables, j.rows,
+       pg_catalog.pg_size_pretty(j.size_bytes) AS size, j.size_bytes, j.raw_bytes, j.sha256,
+       j.object_key, j.globals_key, j.manifest_key, j.expires_at,
+       good.finalized_at AS verified_at, good.depth AS verified,
+       bad.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) bad.error_detail, '') AS damage
+  FROM walwarden.job AS j
+  LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth FROM walwarden.job AS v
+                      WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind = 'verify' AND v.state = 'completed'
+                      ORDER BY v.finalized_at DESC LIMIT 1) AS good ON true
+  LEFT JOIN LATERAL (SELECT v.error_message, v.error_detail FROM walwarden.job AS v
+                      WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind = 'verify' AND v.state = 'failed'
+                        AND v.error_class IN ('storage_corrupt', 'storage_not_found')
+                        AND NOT EXISTS (SELECT FROM walwarden.job AS w
+                                         WHERE w.backup OPERATOR(pg_catalog.=) j.id AND w.kind = 'verify'
+                                           AND w.state = 'completed' AND w.finalized_at > v.finalized_at
+                                           AND (w.depth = 'full' OR w.depth = v.depth))
+                      ORDER BY v.finalized_at DESC LIMIT 1) AS bad ON true
+ WHERE j.kind = 'backup' AND j.state = 'completed' AND j.deleted_at IS NULL;
 COMMENT ON VIEW walwarden.backups IS 'completed backups whose objects are in storage; nothing else is ever listed here';
+COMMENT ON COLUMN walwarden.backups.verified_at IS 'when walwarden.verify() last found it good, apart from the proof at its end';
+COMMENT ON COLUMN walwarden.backups.verified IS 'how deep that was: manifest or full';
+COMMENT ON COLUMN walwarden.backups.damage IS 'what walwarden.verify() found wrong with it; NULL when nothing';
 
 CREATE VIEW walwarden.schedules AS
 SELECT s.name, s.cron, s.time_zone, s.storage, s.jobs, s.compression, s.max_rate, s.enabled,
        CASE WHEN s.enabled THEN walwarden._next_run(s.cron, s.time_zone) END AS next_run,
+       s.verify_cron, s.verify_depth, CASE WHEN s.enabled THEN walwarden._next_run(s.verify_cron, s.time_zone) END AS next_verify,
        last.scheduled_for AS last_run, last.state AS last_state, last.id AS last_job,
        s.created_by, s.created_at
   FROM walwarden.schedule AS s
   LEFT JOIN LATERAL (SELECT j.id, j.scheduled_for, j.state FROM walwarden.job AS j
-                      WHERE j.schedule OPERATOR(pg_catalog.=) s.name
+                      WHERE j.schedule OPERATOR(pg_catalog.=) s.name AND j.kind = 'backup'
                       ORDER BY j.queued_at DESC LIMIT 1) AS last ON true;
 COMMENT ON VIEW walwarden.schedules IS 'when backups run; next_run is by the schedule alone, walwarden.status says whether schedules fire';
 
@@ -115,18 +134,18 @@ SELECT walwarden._scheduler_state() AS scheduler,
        (SELECT pg_catalog.min(s.next_run) FROM walwarden.schedules AS s) AS next_run,
        (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.cleanup_storage IS NOT NULL AND j.finalized_at IS NOT NULL) AS jobs_to_clean_up
   FROM (VALUES (1)) AS one
-  LEFT JOIN LATERAL (SELECT j.id, j.snapshot_at, j.finalized_at FROM walwarden.job AS j
-                      WHERE j.state = 'completed' AND j.kind = 'backup' AND j.deleted_at IS NULL
-                      ORDER BY j.snapshot_at DESC LIMIT 1) AS last ON true
+  LEFT JOIN LATERAL (SELECT b.job AS id, b.snapshot_at, b.finalized_at FROM walwarden.backups AS b
+                      WHERE b.damage IS NULL
+                      ORDER BY b.snapshot_at DESC LIMIT 1) AS last ON true
   LEFT JOIN LATERAL (SELECT j.id FROM walwarden.job AS j
                       WHERE j.finalized_at IS NULL AND j.state <> 'queued'
                       ORDER BY j.queued_at LIMIT 1) AS running ON true
   LEFT JOIN LATERAL (SELECT j.id, j.error_class, j.error_message FROM walwarden.job AS j
                       WHERE j.state = 'failed' AND (last.finalized_at IS NULL OR j.finalized_at > last.finalized_at)
                       ORDER BY j.finalized_at DESC LIMIT 1) AS failure ON true;
-COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the newest backup, how much would be lost now, what failed since';
+COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the newest good backup, how much would be lost now, what failed since';
 COMMENT ON COLUMN walwarden.status.scheduler IS 'running; or why schedules do not fire: not preloaded, off, stopped, standby, suspended';
-COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest completed backup holds';
+COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest backup holds that is not known to be damaged';
 COMMENT ON COLUMN walwarden.status.loss_window IS 'what would be lost if the database were lost now: the age of that moment';
 COMMENT ON COLUMN walwarden.status.sessions_waiting IS 'sessions that wait for a lock of the running backup: walwarden.waiting_sessions names them';
 COMMENT ON COLUMN walwarden.status.failed_since IS 'the latest job that failed after the newest completed backup';

@@ -2,6 +2,7 @@
 //! run inside a transaction.
 
 pub mod audit;
+pub mod backup;
 pub mod database;
 pub mod job;
 pub mod manifest;

@@ -3,20 +3,23 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub mod child;
+mod backup;
+mod child;
 pub mod compression;
 pub mod copier;
-pub mod dump;
 pub mod entry;
-pub mod globals;
 pub mod io;
 pub mod launcher;
 pub mod leader;
 pub mod progress;
+mod pulse;
 pub mod reaper;
 pub mod remains;
 pub mod start;
+mod subject;
 pub mod tick;
+mod verify;
+mod work;
 
 static IS_WORKER: AtomicBool = AtomicBool::new(false);
 

@@ -1,8 +1,9 @@
 //! Jobs: queue, wait, cancel.
 
 use super::options;
+use crate::catalog::job::Task;
 use crate::catalog::options::BackupOptions;
-use crate::catalog::{database, job, schedule, storage};
+use crate::catalog::{backup, database, job, schedule, storage};
 use crate::error::report;
 use crate::pg::locks::Claim;
 use crate::pg::text::Text;
@@ -13,7 +14,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-use walwarden_core::job::{JobState, Trigger};
+use walwarden_core::job::{JobKind, JobState, Trigger};
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 
 /// How often a waiting session looks at the job.
@@ -32,21 +33,17 @@ pub fn run_now(
 ) -> Result<pgrx::Uuid, ErrorReport> {
     let text = |argument: Option<Text>| argument.map(|text| text.0);
     options::read(jobs, text(compression), text(max_rate))
-        .and_then(|options| queue(text(schedule), text(storage), options))
+        .and_then(|options| queue_backup(text(schedule), text(storage), options))
         .map(to_sql)
         .map_err(report)
 }
 
-fn queue(
+fn queue_backup(
     schedule_name: Option<String>,
     storage_name: Option<String>,
     options: BackupOptions,
 ) -> CoreResult<Uuid> {
-    if server::in_recovery() {
-        return Err(
-            Error::new(ErrorClass::WrongState, "a standby cannot keep jobs").hint("Run this on the primary.")
-        );
-    }
+    require_primary()?;
     database::identity()?.require_this_database()?;
     let of_schedule = schedule_name.as_deref().map(schedule::find).transpose()?;
     let storage_name = storage_name
@@ -57,11 +54,45 @@ fn queue(
     let id = Uuid::now_v7();
     job::insert(&job::NewJob {
         id,
+        task: Task::Backup(options),
         schedule: schedule_name.as_deref(),
         trigger: Trigger::Manual,
         scheduled_for: None,
         storage: &storage_name,
-        options: &options,
+        requested_by: &server::session_user(),
+    })?;
+    start::start_leader_at_commit(id);
+    Ok(id)
+}
+
+fn require_primary() -> CoreResult<()> {
+    if server::in_recovery() {
+        return Err(
+            Error::new(ErrorClass::WrongState, "a standby cannot keep jobs").hint("Run this on the primary.")
+        );
+    }
+    Ok(())
+}
+
+/// Queue the verification of a backup; it starts when the transaction commits.
+#[pg_extern(sql = false)]
+pub fn verify(job: pgrx::Uuid, depth: Text) -> Result<pgrx::Uuid, ErrorReport> {
+    queue_verification(to_core(job), &depth.0).map(to_sql).map_err(report)
+}
+
+fn queue_verification(backup: Uuid, depth: &str) -> CoreResult<Uuid> {
+    let depth = depth.parse()?;
+    require_primary()?;
+    database::identity()?.require_this_database()?;
+    let of = backup::find(backup)?;
+    let id = Uuid::now_v7();
+    job::insert(&job::NewJob {
+        id,
+        task: Task::Verify { backup, depth },
+        schedule: None,
+        trigger: Trigger::Manual,
+        scheduled_for: None,
+        storage: &of.storage.name,
         requested_by: &server::session_user(),
     })?;
     start::start_leader_at_commit(id);
@@ -107,7 +138,8 @@ fn wait(id: Uuid, timeout: Option<Interval>) -> CoreResult<JobState> {
 /// Start a leader for a job that nobody works on: it runs a queued one, and reaps one whose leader is gone. Without
 /// preload there is no tick to do it.
 fn revive(id: Uuid, state: JobState) -> CoreResult<()> {
-    let worker = if state == JobState::Queued { Claim::Backup } else { Claim::Job(id.as_u128()) };
+    let waits_for_turn = state == JobState::Queued && job::kind(id)? == JobKind::Backup;
+    let worker = if waits_for_turn { Claim::Backup } else { Claim::Job(id.as_u128()) };
     if worker.holder()?.is_none() {
         // Every slot taken: the next look tries again.
         let _ = start::start_leader(id);

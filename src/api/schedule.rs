@@ -1,8 +1,8 @@
 //! Schedules: define, remove, pause, resume.
 
 use super::options;
-use crate::catalog::options::BackupOptions;
-use crate::catalog::{schedule, storage};
+use crate::catalog::schedule::{self, Definition};
+use crate::catalog::storage;
 use crate::error::report;
 use crate::pg::shared::{self, Letter};
 use crate::pg::text::Text;
@@ -16,8 +16,9 @@ use walwarden_core::{Error, Result as CoreResult};
 /// Longest name of a schedule or storage, in bytes: as long as PostgreSQL's own names.
 pub const LONGEST_NAME: usize = 63;
 
-/// Define a schedule, or give an existing one a new definition. Gives the next run, NULL when it runs by hand only.
+/// Define a schedule, or give an existing one a new definition. Gives the next backup, NULL when it runs by hand only.
 #[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments, reason = "the arguments of the SQL function")]
 pub fn define_schedule(
     name: Text,
     cron: Option<Text>,
@@ -26,28 +27,41 @@ pub fn define_schedule(
     jobs: Option<i32>,
     compression: Option<Text>,
     max_rate: Option<Text>,
+    verify_cron: Option<Text>,
+    verify_depth: Text,
 ) -> Result<Option<TimestampWithTimeZone>, ErrorReport> {
-    let cron = cron.as_ref().map(|text| text.0.trim());
     options::read(jobs, compression.map(|text| text.0), max_rate.map(|text| text.0))
-        .and_then(|options| define(&name.0, cron, time_zone.0.trim(), &storage.0, &options))
+        .and_then(|options| {
+            define(&Definition {
+                name: &name.0,
+                cron: expression(cron.as_ref()),
+                verify_cron: expression(verify_cron.as_ref()),
+                verify_depth: verify_depth.0.parse()?,
+                time_zone: time_zone.0.trim(),
+                storage: &storage.0,
+                options: &options,
+            })
+        })
         .map_err(report)
 }
 
-fn define(
-    name: &str,
-    cron: Option<&str>,
-    time_zone: &str,
-    storage_name: &str,
-    options: &BackupOptions,
-) -> CoreResult<Option<TimestampWithTimeZone>> {
-    check_name("schedule", name)?;
-    let cron = cron.filter(|expression| !expression.is_empty());
+/// A blank one is none.
+fn expression(cron: Option<&Text>) -> Option<&str> {
+    cron.map(|text| text.0.trim()).filter(|expression| !expression.is_empty())
+}
+
+fn define(wanted: &Definition<'_>) -> CoreResult<Option<TimestampWithTimeZone>> {
+    check_name("schedule", wanted.name)?;
     // The zone is checked also when nothing fires: resumed with a cron later, it must be right.
-    let parsed = Cron::parse(cron.unwrap_or("0 0 * * *"), time_zone)?;
-    storage::find(storage_name)?;
-    schedule::upsert(name, cron, parsed.time_zone(), storage_name, options)?;
+    let parsed = Cron::parse(wanted.cron.unwrap_or("0 0 * * *"), wanted.time_zone)?;
+    if let Some(verify_cron) = wanted.verify_cron {
+        Cron::parse(verify_cron, wanted.time_zone)
+            .map_err(|error| Error { message: format!("verify_cron: {}", error.message), ..error })?;
+    }
+    storage::find(wanted.storage)?;
+    schedule::upsert(&Definition { time_zone: parsed.time_zone(), ..wanted.clone() })?;
     wake_launcher_at_commit();
-    Ok(cron.and_then(|_| parsed.next_after(clock::now())).map(clock::to_timestamptz))
+    Ok(wanted.cron.and_then(|_| parsed.next_after(clock::now())).map(clock::to_timestamptz))
 }
 
 /// Remove a schedule. Its jobs and backups stay.

@@ -2,28 +2,66 @@
 //! the transaction that sets the state.
 
 use crate::catalog::options::BackupOptions;
+use crate::pg::sql::Row;
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use walwarden_core::archive::Compression;
-use walwarden_core::job::{JobState, Trigger};
+use walwarden_core::job::{Depth, JobKind, JobState, Trigger};
 use walwarden_core::{Error, ErrorClass, Result};
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Back the database up.
+    Backup(BackupOptions),
+    /// Compare a backup with its manifest.
+    Verify {
+        /// The job that made it.
+        backup: Uuid,
+        /// How much of it.
+        depth: Depth,
+    },
+}
+
+impl Task {
+    /// Its kind.
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::Backup(_) => JobKind::Backup,
+            Self::Verify { .. } => JobKind::Verify,
+        }
+    }
+
+    /// From the columns `kind, jobs, compression, max_rate, backup, depth`, which begin at `index`.
+    fn from_row(row: &Row, index: usize) -> Result<Self> {
+        match row.parse(index)? {
+            JobKind::Backup => BackupOptions::from_row(row, index + 1).map(Self::Backup),
+            JobKind::Verify => {
+                Ok(Self::Verify { backup: row.parse(index + 4)?, depth: row.parse(index + 5)? })
+            }
+            kind @ (JobKind::Restore | JobKind::RestoreTest) => {
+                Err(Error::internal(format!("a job of kind {kind} has no task")))
+            }
+        }
+    }
+}
 
 /// A job to queue.
 #[derive(Debug, Clone)]
 pub struct NewJob<'a> {
     /// Made by the caller (UUIDv7).
     pub id: Uuid,
+    /// What it does.
+    pub task: Task,
     /// The schedule it belongs to.
     pub schedule: Option<&'a str>,
     /// What started it.
     pub trigger: Trigger,
     /// The time of the schedule it stands for.
     pub scheduled_for: Option<DateTime<Utc>>,
-    /// Where to.
+    /// Where its backup goes, or lies.
     pub storage: &'a str,
-    /// How to copy.
-    pub options: &'a BackupOptions,
     /// On whose behalf.
     pub requested_by: &'a str,
 }
@@ -33,14 +71,14 @@ pub struct NewJob<'a> {
 pub struct Job {
     /// Its id.
     pub id: Uuid,
+    /// What it does.
+    pub task: Task,
     /// The schedule it belongs to.
     pub schedule: Option<String>,
     /// What started it.
     pub trigger: Trigger,
     /// Name of its storage.
     pub storage: String,
-    /// How to copy.
-    pub options: BackupOptions,
     /// On whose behalf.
     pub requested_by: String,
     /// When it was queued; its objects' path carries this day.
@@ -62,6 +100,17 @@ pub struct ArchiveFacts {
     pub sha256: String,
 }
 
+/// The objects of a backup.
+#[derive(Debug, Clone, Copy)]
+pub struct ObjectKeys<'a> {
+    /// The archive.
+    pub archive: &'a str,
+    /// The globals, if it has them.
+    pub globals: Option<&'a str>,
+    /// The manifest.
+    pub manifest: &'a str,
+}
+
 /// A job that has left something behind.
 #[derive(Debug, Clone)]
 pub struct Remains {
@@ -78,14 +127,22 @@ pub struct Remains {
 /// Queue a job. False when this scheduled time was queued before.
 pub fn insert(job: &NewJob<'_>) -> Result<bool> {
     let scheduled_for = job.scheduled_for.map(clock::to_text);
-    let [jobs, compression, max_rate] = job.options.to_texts();
+    let [jobs, compression, max_rate] = match &job.task {
+        Task::Backup(options) => options.to_texts(),
+        Task::Verify { .. } => [const { None }; 3],
+    };
+    let (backup, depth) = match &job.task {
+        Task::Backup(_) => (None, None),
+        Task::Verify { backup, depth } => (Some(backup.to_string()), Some(depth.name())),
+    };
     let added = sql::run(
-        "INSERT INTO walwarden.job (id, schedule, trigger, scheduled_for, storage, requested_by, \
-                                    jobs, compression, max_rate) \
-         VALUES ($1::uuid, $2, $3, $4::timestamptz, $5, $6, $7::integer, $8, $9::bigint) \
-         ON CONFLICT (schedule, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING",
+        "INSERT INTO walwarden.job (id, kind, schedule, trigger, scheduled_for, storage, requested_by, \
+                                    jobs, compression, max_rate, backup, depth) \
+         VALUES ($1::uuid, $2, $3, $4, $5::timestamptz, $6, $7, $8::integer, $9, $10::bigint, $11::uuid, $12) \
+         ON CONFLICT (schedule, kind, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING",
         &[
             Some(&job.id.to_string()),
+            Some(job.task.kind().name()),
             job.schedule,
             Some(job.trigger.name()),
             scheduled_for.as_deref(),
@@ -94,6 +151,8 @@ pub fn insert(job: &NewJob<'_>) -> Result<bool> {
             jobs.as_deref(),
             compression.as_deref(),
             max_rate.as_deref(),
+            backup.as_deref(),
+            depth,
         ],
     )?;
     Ok(added == 1)
@@ -106,13 +165,20 @@ pub fn state(id: Uuid) -> Result<JobState> {
         .parse(0)
 }
 
+/// What a job is for; not found is an error.
+pub fn kind(id: Uuid) -> Result<JobKind> {
+    sql::query_one("SELECT kind FROM walwarden.job WHERE id = $1::uuid", &[Some(&id.to_string())])?
+        .ok_or_else(|| unknown(id))?
+        .parse(0)
+}
+
 /// queued → claimed. None when somebody else was first, or it was canceled.
 pub fn claim(id: Uuid) -> Result<Option<Job>> {
     let row = sql::query_one(
         "UPDATE walwarden.job SET state = 'claimed', claimed_at = pg_catalog.clock_timestamp(), \
          leader_pid = pg_catalog.pg_backend_pid() WHERE id = $1::uuid AND state = 'queued' \
          RETURNING schedule, trigger, storage, requested_by, (extract(epoch FROM queued_at) * 1000000)::bigint, \
-                   jobs, compression, max_rate",
+                   kind, jobs, compression, max_rate, backup, depth",
         &[Some(&id.to_string())],
     )?;
     let Some(row) = row else { return Ok(None) };
@@ -120,10 +186,10 @@ pub fn claim(id: Uuid) -> Result<Option<Job>> {
         .ok_or_else(|| Error::internal("a job's time is out of range"))?;
     Ok(Some(Job {
         id,
+        task: Task::from_row(&row, 5)?,
         schedule: row.get(0).map(str::to_owned),
         trigger: row.parse(1)?,
         storage: row.text(2)?,
-        options: BackupOptions::from_row(&row, 5)?,
         requested_by: row.text(3)?,
         queued_at,
     }))
@@ -179,17 +245,16 @@ pub fn clear_remains(id: Uuid) -> Result<()> {
 }
 
 /// running → finalizing: the archive is in storage, and not yet proven.
-pub fn start_finalizing(id: Uuid, keys: [&str; 3], facts: &ArchiveFacts) -> Result<()> {
-    let [archive, globals, manifest] = keys;
+pub fn start_finalizing(id: Uuid, keys: &ObjectKeys<'_>, facts: &ArchiveFacts) -> Result<()> {
     change(
         id,
         "state = 'finalizing', finalizing_at = pg_catalog.clock_timestamp(), object_key = $2, globals_key = $3, \
          manifest_key = $4, size_bytes = $5::bigint, raw_bytes = $6::bigint, tables = $7::bigint, rows = $8::bigint, \
          sha256 = $9",
         &[
-            Some(archive),
-            Some(globals),
-            Some(manifest),
+            Some(keys.archive),
+            keys.globals,
+            Some(keys.manifest),
             Some(&facts.size.to_string()),
             Some(&facts.raw_bytes.to_string()),
             Some(&facts.tables.to_string()),
@@ -252,13 +317,31 @@ pub fn cancel_requester(id: Uuid) -> Result<Option<String>> {
     row.map(|row| row.text(0)).transpose()
 }
 
-/// The longest waiting job.
-pub fn next_queued() -> Result<Option<Uuid>> {
+/// The backup that has waited longest.
+pub fn next_queued_backup() -> Result<Option<Uuid>> {
     let row = sql::query_one(
-        "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL ORDER BY queued_at, id LIMIT 1",
+        "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL AND kind = 'backup' \
+         ORDER BY queued_at, id LIMIT 1",
         &[],
     )?;
     row.map(|row| row.parse(0)).transpose()
+}
+
+/// The waiting jobs that wait for no turn.
+pub fn queued_besides_backups() -> Result<Vec<Uuid>> {
+    sql::query(
+        "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL AND kind <> 'backup' \
+         ORDER BY queued_at, id",
+        &[],
+    )?
+    .iter()
+    .map(|row| row.parse(0))
+    .collect()
+}
+
+/// Whether any job waits.
+pub fn any_queued() -> Result<bool> {
+    Ok(next_queued_backup()?.is_some() || !queued_besides_backups()?.is_empty())
 }
 
 /// Jobs that some leader has begun and none has ended.
@@ -272,11 +355,12 @@ pub fn begun() -> Result<Vec<Uuid>> {
     .collect()
 }
 
-/// The unfinished job of a schedule, if there is one.
-pub fn unfinished_of(schedule: &str) -> Result<Option<Uuid>> {
+/// The unfinished job of this kind of a schedule, if there is one.
+pub fn unfinished_of(schedule: &str, kind: JobKind) -> Result<Option<Uuid>> {
     let row = sql::query_one(
-        "SELECT id FROM walwarden.job WHERE schedule = $1 AND finalized_at IS NULL ORDER BY queued_at LIMIT 1",
-        &[Some(schedule)],
+        "SELECT id FROM walwarden.job WHERE schedule = $1 AND kind = $2 AND finalized_at IS NULL \
+         ORDER BY queued_at LIMIT 1",
+        &[Some(schedule), Some(kind.name())],
     )?;
     row.map(|row| row.parse(0)).transpose()
 }

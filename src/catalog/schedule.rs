@@ -1,8 +1,9 @@
-//! `walwarden.schedule`: when to back up.
+//! `walwarden.schedule`: when to back up, and when to verify.
 
 use crate::catalog::options::BackupOptions;
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
+use walwarden_core::job::{Depth, JobKind};
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// A row, not yet parsed.
@@ -12,6 +13,10 @@ pub struct Schedule {
     pub name: String,
     /// Five fields; None runs by hand only.
     pub cron: Option<String>,
+    /// When its newest backup is verified: five fields; None never.
+    pub verify_cron: Option<String>,
+    /// How deep.
+    pub verify_depth: Depth,
     /// An IANA zone.
     pub time_zone: String,
     /// Name of its storage.
@@ -24,8 +29,36 @@ pub struct Schedule {
     pub checked_until: DateTime<Utc>,
 }
 
+impl Schedule {
+    /// The kinds of jobs it queues, each with its cron expression.
+    pub fn crons(&self) -> impl Iterator<Item = (JobKind, &str)> {
+        [(JobKind::Backup, &self.cron), (JobKind::Verify, &self.verify_cron)]
+            .into_iter()
+            .filter_map(|(kind, cron)| Some((kind, cron.as_deref()?)))
+    }
+}
+
+/// What a schedule is defined by.
+#[derive(Debug, Clone)]
+pub struct Definition<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// When to back up.
+    pub cron: Option<&'a str>,
+    /// When to verify.
+    pub verify_cron: Option<&'a str>,
+    /// How deep to verify.
+    pub verify_depth: Depth,
+    /// The zone of both.
+    pub time_zone: &'a str,
+    /// Name of its storage.
+    pub storage: &'a str,
+    /// How its jobs copy.
+    pub options: &'a BackupOptions,
+}
+
 const COLUMNS: &str = "name, cron, time_zone, storage, enabled, \
-    (extract(epoch FROM checked_until) * 1000000)::bigint, jobs, compression, max_rate";
+    (extract(epoch FROM checked_until) * 1000000)::bigint, jobs, compression, max_rate, verify_cron, verify_depth";
 
 /// The schedule with this name.
 pub fn find(name: &str) -> Result<Schedule> {
@@ -43,34 +76,33 @@ pub fn all() -> Result<Vec<Schedule>> {
 /// Every schedule that fires, locked against other ticks and against changes.
 pub fn lock_enabled() -> Result<Vec<Schedule>> {
     let statement = format!(
-        "SELECT {COLUMNS} FROM walwarden.schedule WHERE enabled AND cron IS NOT NULL ORDER BY name FOR UPDATE"
+        "SELECT {COLUMNS} FROM walwarden.schedule \
+         WHERE enabled AND (cron IS NOT NULL OR verify_cron IS NOT NULL) ORDER BY name FOR UPDATE"
     );
     sql::query(&statement, &[])?.iter().map(from_row).collect()
 }
 
 /// Add the schedule, or give the one of this name a new definition. Times before now never fire.
-pub fn upsert(
-    name: &str,
-    cron: Option<&str>,
-    time_zone: &str,
-    storage: &str,
-    options: &BackupOptions,
-) -> Result<()> {
-    let [jobs, compression, max_rate] = options.to_texts();
+pub fn upsert(definition: &Definition<'_>) -> Result<()> {
+    let [jobs, compression, max_rate] = definition.options.to_texts();
     sql::run(
-        "INSERT INTO walwarden.schedule (name, cron, time_zone, storage, jobs, compression, max_rate) \
-         VALUES ($1, $2, $3, $4, $5::integer, $6, $7::bigint) \
+        "INSERT INTO walwarden.schedule (name, cron, time_zone, storage, jobs, compression, max_rate, \
+                                         verify_cron, verify_depth) \
+         VALUES ($1, $2, $3, $4, $5::integer, $6, $7::bigint, $8, $9) \
          ON CONFLICT (name) DO UPDATE SET cron = EXCLUDED.cron, time_zone = EXCLUDED.time_zone, \
          storage = EXCLUDED.storage, jobs = EXCLUDED.jobs, compression = EXCLUDED.compression, \
-         max_rate = EXCLUDED.max_rate, checked_until = pg_catalog.clock_timestamp()",
+         max_rate = EXCLUDED.max_rate, verify_cron = EXCLUDED.verify_cron, verify_depth = EXCLUDED.verify_depth, \
+         checked_until = pg_catalog.clock_timestamp()",
         &[
-            Some(name),
-            cron,
-            Some(time_zone),
-            Some(storage),
+            Some(definition.name),
+            definition.cron,
+            Some(definition.time_zone),
+            Some(definition.storage),
             jobs.as_deref(),
             compression.as_deref(),
             max_rate.as_deref(),
+            definition.verify_cron,
+            Some(definition.verify_depth.name()),
         ],
     )?;
     Ok(())
@@ -112,6 +144,8 @@ fn from_row(row: &sql::Row) -> Result<Schedule> {
     Ok(Schedule {
         name: row.text(0)?,
         cron: row.get(1).map(str::to_owned),
+        verify_cron: row.get(9).map(str::to_owned),
+        verify_depth: row.parse(10)?,
         time_zone: row.text(2)?,
         storage: row.text(3)?,
         options: BackupOptions::from_row(row, 6)?,

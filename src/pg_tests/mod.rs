@@ -4,12 +4,13 @@
 // pgrx finds tests by their SQL schema, so the module must have this name.
 #[pgrx::pg_schema]
 mod tests {
+    use crate::catalog::job::Task;
     use crate::catalog::options::BackupOptions;
     use crate::catalog::{audit, job};
     use crate::pg::{sql, text};
     use pgrx::prelude::*;
     use uuid::Uuid;
-    use walwarden_core::job::{JobState, Trigger};
+    use walwarden_core::job::{Depth, JobState, Trigger};
 
     #[pg_test]
     fn text_survives_the_way_to_sql_and_back() {
@@ -22,38 +23,45 @@ mod tests {
     }
 
     #[pg_test]
-    fn a_scheduled_time_is_queued_once() {
+    fn a_scheduled_time_is_queued_once_for_each_kind() {
         let time = chrono::DateTime::from_timestamp(1_800_000_000, 0);
-        let options = BackupOptions::default();
-        let new = |id| job::NewJob {
-            id,
+        let new = |task| job::NewJob {
+            id: Uuid::now_v7(),
+            task,
             schedule: Some("nightly"),
             trigger: Trigger::Schedule,
             scheduled_for: time,
             storage: "local",
-            options: &options,
             requested_by: "walwarden",
         };
-        assert!(job::insert(&new(Uuid::now_v7())).unwrap());
-        assert!(!job::insert(&new(Uuid::now_v7())).unwrap());
+        let backup = || Task::Backup(BackupOptions::default());
+        let verification = || Task::Verify { backup: Uuid::now_v7(), depth: Depth::Full };
+        for (task, added) in
+            [(backup(), true), (verification(), true), (backup(), false), (verification(), false)]
+        {
+            assert_eq!(job::insert(&new(task)).unwrap(), added);
+        }
     }
 
     #[pg_test]
     fn a_claimed_job_is_not_claimed_again() {
         let id = Uuid::now_v7();
-        let options =
-            BackupOptions { jobs: Some(2), compression: Some("none".to_owned()), max_rate: Some(5) };
+        let task = Task::Backup(BackupOptions {
+            jobs: Some(2),
+            compression: Some("none".to_owned()),
+            max_rate: Some(5),
+        });
         let new = job::NewJob {
             id,
+            task: task.clone(),
             schedule: None,
             trigger: Trigger::Manual,
             scheduled_for: None,
             storage: "local",
-            options: &options,
             requested_by: "me",
         };
         assert!(job::insert(&new).unwrap());
-        assert_eq!(job::claim(id).unwrap().unwrap().options, options);
+        assert_eq!(job::claim(id).unwrap().unwrap().task, task);
         assert!(job::claim(id).unwrap().is_none());
         assert_eq!(job::state(id).unwrap(), JobState::Claimed);
         assert!(!job::cancel_queued(id, "me").unwrap());

@@ -1,24 +1,35 @@
-//! One backup from beginning to end. Each step is a function below; what must be stopped or removed when one of them
+//! One backup from beginning to end, in its leader. Each step is a function below; what must be stopped or removed when one of them
 //! fails stands in the `Workshop`.
 
-use super::archive::{self, Assembled, Line, Upload};
-use super::copiers::{Copiers, default_jobs};
-use super::manifest::{self, Facts};
-use super::prepare::{Prepared, prepare};
-use super::proof;
-use crate::catalog::job::{self, ArchiveFacts, Job};
+mod archive;
+mod copiers;
+mod dump;
+mod globals;
+mod inbox;
+mod manifest;
+mod prepare;
+mod proof;
+
+use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
+use crate::catalog::options::BackupOptions;
 use crate::keyring;
-use crate::pg::bgworker::{self, Handle, Status};
+use crate::pg::bgworker::{Handle, Status};
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, extension, interrupts, server};
+use crate::pg::{clock, interrupts, server};
 use crate::worker::child::Connection;
 use crate::worker::compression;
-use crate::worker::dump::{Dump, Source};
-use crate::worker::globals::Globals;
 use crate::worker::io::Io;
-use crate::worker::progress::Phase;
+use crate::worker::progress::{Phase, set_phase};
+use crate::worker::pulse::Pulse;
 use crate::worker::remains::{self, Destination};
+use crate::worker::work::Work;
+use archive::{Assembled, Line, Upload};
+use copiers::{Copiers, default_jobs};
+use dump::{Dump, Source};
+use globals::Globals;
+use manifest::Facts;
+use prepare::{Prepared, prepare};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -39,6 +50,7 @@ const COPIER_FAREWELL: Duration = Duration::from_millis(500);
 pub struct Workshop {
     /// Storage threads.
     pub io: Io,
+    options: BackupOptions,
     /// Running copiers.
     pub copiers: Vec<Handle>,
     globals: Option<Globals>,
@@ -49,12 +61,26 @@ pub struct Workshop {
 
 impl Workshop {
     /// Nothing runs yet.
-    pub fn new(io: Io) -> Self {
-        Self { io, copiers: Vec::new(), globals: None, dump: None, destination: None, upload_id: None }
+    pub fn new(io: Io, options: BackupOptions) -> Self {
+        Self {
+            io,
+            options,
+            copiers: Vec::new(),
+            globals: None,
+            dump: None,
+            destination: None,
+            upload_id: None,
+        }
+    }
+}
+
+impl Work for Workshop {
+    fn run(&mut self, job: &Job) -> Result<()> {
+        run(job, self)
     }
 
-    /// Stop everything; the error may become clearer by what pg_dump said.
-    pub fn stop(&mut self, error: Error) -> Error {
+    /// The error may become clearer by what pg_dump said.
+    fn stop(&mut self, error: Error) -> Error {
         let stopped = matches!(error.class, ErrorClass::Canceled | ErrorClass::Terminated);
         self.globals = None;
         let error = match self.dump.take() {
@@ -75,8 +101,7 @@ impl Workshop {
         error
     }
 
-    /// Remove what was written. Ok means that nothing is left.
-    pub fn clean_up(&self, limit: Duration) -> Result<()> {
+    fn clean_up(&self, limit: Duration) -> Result<()> {
         match &self.destination {
             Some(destination) => remains::clean_up(&self.io, destination, self.upload_id.as_deref(), limit),
             None => Ok(()),
@@ -85,15 +110,16 @@ impl Workshop {
 }
 
 /// Do the backup of a claimed job: on Ok it is completed and proven.
-pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
+fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     let prepared = prepare(job)?;
     let key = keyring::signing_key()?;
     let keys = prepared.layout.backup_keys(job.id, job.queued_at.date_naive());
     let store = remains::open_store(&prepared.storage.url, &prepared.options)?;
-    let compression = transaction(|| compression::choose(job.options.compression.as_deref()))?;
+    let compression = transaction(|| compression::choose(workshop.options.compression.as_deref()))?;
 
-    let wanted =
-        usize::try_from(job.options.jobs.unwrap_or_else(default_jobs)).unwrap_or(1).clamp(1, MOST_COPIERS);
+    let wanted = usize::try_from(workshop.options.jobs.unwrap_or_else(default_jobs))
+        .unwrap_or(1)
+        .clamp(1, MOST_COPIERS);
     let segment = Segment::create(wanted)?;
     transaction(|| {
         job::set_compression(job.id, compression)?;
@@ -128,7 +154,8 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         LeaderMessage::Plan { snapshot: snapshot.name.clone(), compression, plan: contents.plan.clone() };
     copiers.send_to_all(workshop, &plan)?;
     let dump = workshop.dump.as_mut().ok_or_else(|| Error::internal("pg_dump is not running"))?;
-    let line = Line::new(&workshop.io, dump, copiers, upload, &segment, memory.ahead, job.options.max_rate)?;
+    let line =
+        Line::new(&workshop.io, dump, copiers, upload, &segment, memory.ahead, workshop.options.max_rate)?;
     let (assembled, uploaded) = line.assemble(&contents, compression)?;
     workshop.dump = None;
     workshop.copiers.clear();
@@ -162,22 +189,6 @@ pub fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         crate::catalog::manifest::insert(job.id, &body, &signature)?;
         job::complete(job.id)
     })
-}
-
-/// Fails when walwarden was dropped from the database.
-pub fn require_extension() -> Result<()> {
-    transaction(|| {
-        if extension::exists() {
-            return Ok(());
-        }
-        Err(Error::new(ErrorClass::Canceled, "extension walwarden was dropped while the job ran"))
-    })
-}
-
-/// Show the step in walwarden.progress and in pg_stat_activity.
-pub fn set_phase(segment: &Segment, phase: Phase) {
-    bgworker::report_activity(phase.name());
-    segment.counters().phase.store(phase as u32, Relaxed);
 }
 
 /// Note what will have to be removed, begin the upload, and note its id.
@@ -254,13 +265,13 @@ fn start_upload(
 /// What pg_dumpall wrote: it began before pg_dump, and a failure of it is told before any row is copied.
 fn await_globals(workshop: &mut Workshop) -> Result<Vec<u8>> {
     let globals = workshop.globals.as_mut().ok_or_else(|| Error::internal("pg_dumpall is not running"))?;
-    let mut last_pulse = Instant::now();
+    let mut pulse = Pulse::new();
     loop {
         if let Some(bytes) = globals.try_take()? {
             workshop.globals = None;
             return Ok(bytes);
         }
-        archive::pulse(&mut last_pulse)?;
+        pulse.beat()?;
         interrupts::wait(Some(workshop.io.waker()), Duration::from_millis(10))?;
     }
 }
@@ -284,5 +295,6 @@ fn finalize(job: &Job, keys: &BackupKeys, assembled: &Assembled, uploaded: &Uplo
         rows: assembled.rows(),
         sha256: hex::encode(uploaded.sha256),
     };
-    transaction(|| job::start_finalizing(job.id, [&keys.archive, &keys.globals, &keys.manifest], &facts))
+    let keys = ObjectKeys { archive: &keys.archive, globals: Some(&keys.globals), manifest: &keys.manifest };
+    transaction(|| job::start_finalizing(job.id, &keys, &facts))
 }

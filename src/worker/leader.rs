@@ -1,26 +1,20 @@
-//! The leader: one process for one running job. It keeps the job's state, starts the others, assembles the archive
-//! and proves it. Its transactions are short; the snapshot is held by the first copier.
-
-mod archive;
-mod backup;
-mod copiers;
-mod inbox;
-mod manifest;
-mod prepare;
-mod proof;
+//! The leader: one process for one running job. It keeps the job's state, whatever the work; its transactions are short.
 
 use crate::catalog::database;
-use crate::catalog::job::{self, Job};
+use crate::catalog::job::{self, Job, Task};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::caught::caught;
 use crate::pg::locks::Claim;
 use crate::pg::transaction::{self, transaction};
 use crate::pg::{extension, interrupts};
+use crate::worker::backup::Workshop;
 use crate::worker::io::Io;
+use crate::worker::verify::Verification;
+use crate::worker::work::Work;
 use crate::worker::{reaper, start};
-use backup::Workshop;
 use std::time::Duration;
 use uuid::Uuid;
+use walwarden_core::job::JobKind;
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// How long the clean-up may hold up a leader that was told to stop.
@@ -51,6 +45,9 @@ fn lead() -> Result<()> {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");
     }
+    if transaction(|| job::kind(id))? != JobKind::Backup {
+        return work_on(id);
+    }
     // One backup at a time in a database. Who comes second leaves its job queued: the first one's last act is to
     // start a leader for whatever is queued.
     if !Claim::Backup.try_take()? {
@@ -59,7 +56,7 @@ fn lead() -> Result<()> {
     let outcome = work_on(id);
     Claim::Backup.release()?;
     outcome?;
-    match transaction(job::next_queued)? {
+    match transaction(job::next_queued_backup)? {
         Some(next) if next != id => {
             start::start_leader(next).map(drop).ok_or_else(|| bgworker::no_free_slot("leader"))
         }
@@ -82,15 +79,19 @@ fn work_on(id: Uuid) -> Result<()> {
 }
 
 fn run(job: &Job) -> Result<()> {
-    let mut workshop = Workshop::new(Io::start()?);
+    let io = Io::start()?;
+    let mut work: Box<dyn Work> = match &job.task {
+        Task::Backup(options) => Box::new(Workshop::new(io, options.clone())),
+        Task::Verify { backup, depth } => Box::new(Verification::new(io, *backup, *depth)),
+    };
     // What is raised instead of returned, by PostgreSQL or by a defect, is the job's error all the same.
-    match caught(|| backup::run(job, &mut workshop)).or_else(|error| transaction::settle(Err(error))) {
+    match caught(|| work.run(job)).or_else(|error| transaction::settle(Err(error))) {
         Ok(()) => {
             pgrx::log!("walwarden: job {} completed", job.id);
             Ok(())
         }
         Err(error) => {
-            let told = end_badly(job, workshop, error);
+            let told = end_badly(job, work.as_mut(), error);
             interrupts::settled();
             told
         }
@@ -99,7 +100,7 @@ fn run(job: &Job) -> Result<()> {
 
 /// Stop what is running, remove what was written, and say in the job what happened. Told to stop, it hurries: what
 /// cannot be removed at once stays noted in the job and is removed by the next leader or tick.
-fn end_badly(job: &Job, mut workshop: Workshop, error: Error) -> Result<()> {
+fn end_badly(job: &Job, work: &mut dyn Work, error: Error) -> Result<()> {
     let error = reason_behind(error);
     let leaving = interrupts::terminate_requested();
     let canceled = !leaving && interrupts::cancel_requested();
@@ -107,9 +108,9 @@ fn end_badly(job: &Job, mut workshop: Workshop, error: Error) -> Result<()> {
     if leaving {
         hurry()?;
     }
-    let error = workshop.stop(error);
+    let error = work.stop(error);
     let limit = if leaving || canceled { HASTY_CLEAN_UP } else { CLEAN_UP };
-    let cleaned = workshop.clean_up(limit);
+    let cleaned = work.clean_up(limit);
     let mut told = tell(job, &error, canceled, cleaned.is_ok());
     if !leaving && interrupts::terminate_requested() {
         // Told to end while settling something else: what happened is still written down.
@@ -121,7 +122,7 @@ fn end_badly(job: &Job, mut workshop: Workshop, error: Error) -> Result<()> {
     if let Err(trouble) = cleaned {
         crate::error::log(&trouble, &format!("cleaning up after job {}", job.id));
         if canceled && !leaving {
-            clean_up_at_leisure(job, &workshop)?;
+            clean_up_at_leisure(job, work)?;
         }
     }
     told
@@ -157,8 +158,8 @@ fn tell(job: &Job, error: &Error, canceled: bool, clean: bool) -> Result<()> {
     })
 }
 
-fn clean_up_at_leisure(job: &Job, workshop: &Workshop) -> Result<()> {
-    match workshop.clean_up(CLEAN_UP) {
+fn clean_up_at_leisure(job: &Job, work: &dyn Work) -> Result<()> {
+    match work.clean_up(CLEAN_UP) {
         Ok(()) => transaction(|| job::clear_remains(job.id)),
         Err(error) if error.class == ErrorClass::Terminated => Err(error),
         // Logged once already; the next tick or leader tries again.

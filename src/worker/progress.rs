@@ -1,7 +1,7 @@
 //! What a running backup tells of itself, through the counters of its segment.
 
-use crate::pg::clock;
 use crate::pg::segment::{Counters, Segment};
+use crate::pg::{bgworker, clock};
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -50,6 +50,12 @@ impl Phase {
             Self::Signing => "signing",
         }
     }
+}
+
+/// Show the step in walwarden.progress and in pg_stat_activity.
+pub fn set_phase(segment: &Segment, phase: Phase) {
+    bgworker::report_activity(phase.name());
+    segment.counters().phase.store(phase as u32, Relaxed);
 }
 
 /// A moment of a running backup.

@@ -44,9 +44,9 @@ fn mark_lost(id: Uuid) -> Result<()> {
     }
     let error = Error::new(ErrorClass::Lost, "the leader of the job is gone")
         .detail("It was killed, or the server was restarted, while the job ran.")
-        .hint("Look into the server's log around the time the job started, then run the backup again.");
+        .hint("Look into the server's log around the time the job started, then run it again.");
     job::fail(id, &error)?;
-    audit::append("backup.reaped", Some(id), &audit::actor(), "{}")?;
+    audit::append(&format!("{}.reaped", job::kind(id)?), Some(id), &audit::actor(), "{}")?;
     Ok(())
 }
 

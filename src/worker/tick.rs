@@ -1,8 +1,9 @@
-//! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, starts a leader if a job
-//! waits, tells the launcher when to come again, and goes.
+//! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, starts leaders for jobs that
+//! wait, tells the launcher when to come again, and goes.
 
+use crate::catalog::job::Task;
 use crate::catalog::schedule::{self, Schedule};
-use crate::catalog::{audit, database, job, storage};
+use crate::catalog::{audit, backup, database, job};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter, NEVER};
@@ -11,7 +12,7 @@ use crate::pg::{clock, extension, interrupts};
 use crate::worker::{reaper, start};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
-use walwarden_core::job::Trigger;
+use walwarden_core::job::{JobKind, Trigger};
 use walwarden_core::schedule::Cron;
 use walwarden_core::{ErrorClass, Result};
 
@@ -51,8 +52,8 @@ fn tick() -> Result<()> {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");
     }
-    start_waiting_job()?;
-    if transaction(|| Ok(!job::with_remains()?.is_empty() || job::next_queued()?.is_some()))? {
+    start_waiting_jobs()?;
+    if transaction(|| Ok(!job::with_remains()?.is_empty() || job::any_queued()?))? {
         let soon = now + UNFINISHED_BUSINESS;
         next = Some(next.map_or(soon, |time| time.min(soon)));
     }
@@ -61,26 +62,31 @@ fn tick() -> Result<()> {
     Ok(())
 }
 
-/// Queue a job for each schedule that is due; gives the earliest time that is due next.
+/// Queue a job for whatever is due of each schedule; gives the earliest time that is due next.
 fn queue_due(now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     transaction(|| {
         let mut next: Option<DateTime<Utc>> = None;
         for schedule in schedule::lock_enabled()? {
-            let Some(expression) = schedule.cron.as_deref() else { continue };
-            let cron = match Cron::parse(expression, &schedule.time_zone) {
-                Ok(cron) => cron,
-                // It was valid when it was defined: say so in the log, and let the other schedules fire.
-                Err(error) => {
-                    crate::error::log(&error, &format!("schedule \"{}\"", schedule.name));
-                    continue;
+            let mut any_due = false;
+            for (kind, expression) in schedule.crons() {
+                let cron = match Cron::parse(expression, &schedule.time_zone) {
+                    Ok(cron) => cron,
+                    // It was valid when it was defined: say so in the log, and let the others fire.
+                    Err(error) => {
+                        crate::error::log(&error, &format!("schedule \"{}\"", schedule.name));
+                        continue;
+                    }
+                };
+                if let Some((latest, passed_over)) = cron.latest_due(schedule.checked_until, now) {
+                    queue_one(&schedule, kind, latest, passed_over, now)?;
+                    any_due = true;
                 }
-            };
-            if let Some((latest, passed_over)) = cron.latest_due(schedule.checked_until, now) {
-                queue_one(&schedule, latest, passed_over, now)?;
-                schedule::set_checked_until(&schedule.name, now)?;
+                if let Some(time) = cron.next_after(now) {
+                    next = Some(next.map_or(time, |earliest| earliest.min(time)));
+                }
             }
-            if let Some(time) = cron.next_after(now) {
-                next = Some(next.map_or(time, |earliest| earliest.min(time)));
+            if any_due {
+                schedule::set_checked_until(&schedule.name, now)?;
             }
         }
         Ok(next)
@@ -88,30 +94,46 @@ fn queue_due(now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
 }
 
 /// Queue the latest scheduled time; those it passes over, and itself if it is too late, are missed.
-fn queue_one(schedule: &Schedule, latest: DateTime<Utc>, passed_over: u64, now: DateTime<Utc>) -> Result<()> {
+fn queue_one(
+    schedule: &Schedule,
+    kind: JobKind,
+    latest: DateTime<Utc>,
+    passed_over: u64,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let late = now - latest > LATEST_START;
     let missed = passed_over + u64::from(late);
     if missed > 0 {
-        note(schedule, "backup.missed", latest, Some(("count", missed)))?;
+        note(schedule, &format!("{kind}.missed"), latest, Some(("count", missed)))?;
     }
     if late {
         return Ok(());
     }
-    if job::unfinished_of(&schedule.name)?.is_some() {
-        return note(schedule, "backup.skipped", latest, None);
-    }
-    // An unknown storage cannot be: the schedule references it.
-    storage::find(&schedule.storage)?;
+    let task = if job::unfinished_of(&schedule.name, kind)?.is_some() { None } else { due(schedule, kind)? };
+    let Some((task, storage)) = task else {
+        return note(schedule, &format!("{kind}.skipped"), latest, None);
+    };
     job::insert(&job::NewJob {
         id: Uuid::now_v7(),
+        task,
         schedule: Some(&schedule.name),
         trigger: Trigger::Schedule,
         scheduled_for: Some(latest),
-        storage: &schedule.storage,
-        options: &schedule.options,
+        storage: &storage,
         requested_by: "walwarden",
     })?;
     Ok(())
+}
+
+/// What is to be done, and the storage it is about; None when there is nothing to do it with.
+fn due(schedule: &Schedule, kind: JobKind) -> Result<Option<(Task, String)>> {
+    if kind == JobKind::Verify {
+        let newest = backup::newest_of(&schedule.name)?;
+        return Ok(
+            newest.map(|(backup, storage)| (Task::Verify { backup, depth: schedule.verify_depth }, storage))
+        );
+    }
+    Ok(Some((Task::Backup(schedule.options.clone()), schedule.storage.clone())))
 }
 
 fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&str, u64)>) -> Result<()> {
@@ -122,14 +144,21 @@ fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&s
     audit::append(event, None, &audit::actor(), &detail.to_string()).map(drop)
 }
 
-/// Start a leader if a job waits and no backup runs: the running one's leader starts the next by itself.
-fn start_waiting_job() -> Result<()> {
-    let waiting =
-        transaction(|| Ok(if Claim::Backup.holder()?.is_some() { None } else { job::next_queued()? }))?;
-    if let Some(id) = waiting
-        && start::start_leader(id).is_none()
-    {
-        crate::error::log(&bgworker::no_free_slot("leader"), "tick");
+/// Start a leader for whatever waits. A backup waits for its turn while another one runs, whose leader starts the next by
+/// itself.
+fn start_waiting_jobs() -> Result<()> {
+    let waiting = transaction(|| {
+        let mut waiting = job::queued_besides_backups()?;
+        if Claim::Backup.holder()?.is_none() {
+            waiting.extend(job::next_queued_backup()?);
+        }
+        Ok(waiting)
+    })?;
+    for id in waiting {
+        if start::start_leader(id).is_none() {
+            crate::error::log(&bgworker::no_free_slot("leader"), "tick");
+            break;
+        }
     }
     Ok(())
 }

@@ -191,6 +191,11 @@ impl Site {
         self.await_true(&format!("a {backend_type} to wait for a lock"), PATIENCE, &waits);
     }
 
+    /// Storage does not answer any more.
+    pub fn stall_network(&self) {
+        self.bucket().network.set(Fault::Stall);
+    }
+
     /// Lets storage answer again.
     pub fn mend_network(&self) {
         if let Some(bucket) = &self.bucket {

@@ -127,6 +127,28 @@ impl Trigger {
     }
 }
 
+/// How much of a backup is verified. The name is stable: it stands in `jobs.depth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Depth {
+    /// The manifest with its signature, the globals, and that the archive has its size.
+    Manifest,
+    /// That, and every byte of the archive: checksums, blocks, rows.
+    Full,
+}
+
+impl Depth {
+    /// Every depth.
+    pub const ALL: [Depth; 2] = [Self::Manifest, Self::Full];
+
+    /// The stable name, as in `jobs.depth`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// `Display`, `FromStr` and JSON by the stable name, the same for every enum here.
 macro_rules! named {
     ($type:ty, $what:literal) => {
@@ -166,6 +188,7 @@ macro_rules! named {
 named!(JobState, "job state");
 named!(JobKind, "job kind");
 named!(Trigger, "job trigger");
+named!(Depth, "depth");
 
 #[cfg(test)]
 mod tests {
@@ -214,6 +237,9 @@ mod tests {
         }
         for kind in JobKind::ALL {
             assert_eq!(kind.name().parse::<JobKind>().unwrap(), kind);
+        }
+        for depth in Depth::ALL {
+            assert_eq!(depth.name().parse::<Depth>().unwrap(), depth);
         }
         for trigger in Trigger::ALL {
             assert_eq!(trigger.name().parse::<Trigger>().unwrap(), trigger);

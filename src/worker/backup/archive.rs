@@ -1,15 +1,15 @@
 //! The archive as one ordered stream: pg_dump's table of contents, each table's block from the copiers' pieces,
 //! large objects from pg_dump; all of it into the upload as it comes.
 
-use super::backup::set_phase;
 use super::copiers::Copiers;
+use super::dump::{Dump, DumpEvent};
 use super::inbox::{Arrival, Inbox};
 use crate::pg::interrupts;
 use crate::pg::queue::Sender;
 use crate::pg::segment::Segment;
-use crate::worker::dump::{Dump, DumpEvent};
 use crate::worker::io::{Io, Task};
-use crate::worker::progress::Phase;
+use crate::worker::progress::{Phase, set_phase};
+use crate::worker::pulse::{LONGEST_SLEEP, Pulse};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,12 +24,8 @@ use walwarden_core::rate::Rate;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{UploadItem, Uploaded};
 
-/// The longest sleep between looks at what else wants attention.
-pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Small things on their way to the upload are gathered until they are this many bytes.
 const GATHERED_BYTES: usize = 256 << 10;
-/// How often a leader makes sure that the extension is still there.
-const PULSE: Duration = Duration::from_secs(1);
 
 /// The table of contents as the archive will have it, and the COPY of each of its tables.
 pub struct Contents {
@@ -79,7 +75,7 @@ pub struct Line<'a> {
     gathered: Vec<u8>,
     rate: Option<Rate>,
     began: Instant,
-    last_pulse: Instant,
+    pulse: Pulse,
 }
 
 /// The upload that runs on the storage threads.
@@ -131,7 +127,7 @@ impl<'a> Line<'a> {
             gathered,
             rate,
             began: now,
-            last_pulse: now,
+            pulse: Pulse::new(),
         })
     }
 
@@ -144,10 +140,10 @@ impl<'a> Line<'a> {
 
     fn pulse(&mut self) -> Result<()> {
         self.segment.counters().stored_bytes.store(self.upload.stored.load(Relaxed), Relaxed);
-        if self.last_pulse.elapsed() >= PULSE {
+        if self.pulse.beat()? {
             self.inbox.look_for_the_dead();
         }
-        pulse(&mut self.last_pulse)
+        Ok(())
     }
 
     /// Wait as long as the rate wants after so many bytes.
@@ -343,12 +339,12 @@ pub fn read_contents(
     compression: Compression,
     sizes: &[TableSize],
 ) -> Result<Contents> {
-    let mut last_pulse = Instant::now();
+    let mut pulse = Pulse::new();
     let mut toc = None;
     let mut statements = Vec::new();
     loop {
         let Some(event) = dump.try_next() else {
-            pulse(&mut last_pulse)?;
+            pulse.beat()?;
             interrupts::wait(Some(io.waker()), LONGEST_SLEEP)?;
             continue;
         };
@@ -377,15 +373,6 @@ pub fn read_contents(
     toc.header.set_compression(compression)?;
     toc.clear_offsets();
     Ok(Contents { toc, plan: split(tables, sizes) })
-}
-
-/// Now and then: a backup of a database whose walwarden was dropped must stop.
-pub fn pulse(last: &mut Instant) -> Result<()> {
-    if last.elapsed() < PULSE {
-        return Ok(());
-    }
-    *last = Instant::now();
-    super::backup::require_extension()
 }
 
 pub(super) fn copier_gone() -> Error {

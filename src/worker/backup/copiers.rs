@@ -1,7 +1,7 @@
 //! The copiers of a backup, as the leader sees them: started, told what to do, listened to.
 
-use super::archive::{LONGEST_SLEEP, copier_gone, pulse, unexpected};
-use super::backup::Workshop;
+use super::Workshop;
+use super::archive::{copier_gone, unexpected};
 use super::inbox::Inbox;
 use crate::catalog::job::{self, Job};
 use crate::pg::bgworker::Handle;
@@ -10,9 +10,9 @@ use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
 use crate::pg::{bgworker, interrupts};
 use crate::worker::copier::Post;
+use crate::worker::pulse::{LONGEST_SLEEP, Pulse};
 use crate::worker::start;
 use chrono::{DateTime, Utc};
-use std::time::Instant;
 use walwarden_core::archive::TableSize;
 use walwarden_core::manifest::Lsn;
 use walwarden_core::message::{CopierMessage, LeaderMessage};
@@ -64,13 +64,13 @@ impl Copiers {
     /// Wait for the snapshot of the first; the tables that may be cut come with it.
     pub fn await_snapshot(&mut self, job: &Job, workshop: &Workshop) -> Result<(Snapshot, Vec<TableSize>)> {
         let (first, _) = self.rows.first_mut().ok_or_else(copier_gone)?;
-        let mut last_pulse = Instant::now();
+        let mut pulse = Pulse::new();
         let message = loop {
             match first.try_receive() {
                 Received::Message(message) => break CopierMessage::decode(message)?,
                 Received::Detached => return Err(copier_gone()),
                 Received::Nothing => {
-                    pulse(&mut last_pulse)?;
+                    pulse.beat()?;
                     interrupts::wait(Some(workshop.io.waker()), LONGEST_SLEEP)?;
                 }
             }
@@ -112,10 +112,10 @@ impl Copiers {
     /// Tell all of them.
     pub fn send_to_all(&mut self, workshop: &Workshop, message: &LeaderMessage) -> Result<()> {
         let message = message.encode()?;
-        let mut last_pulse = Instant::now();
+        let mut pulse = Pulse::new();
         for orders in &mut self.orders {
             while !orders.try_send(&message)? {
-                pulse(&mut last_pulse)?;
+                pulse.beat()?;
                 interrupts::wait(Some(workshop.io.waker()), LONGEST_SLEEP)?;
             }
         }

@@ -1,9 +1,9 @@
 //! pg_dump as the source of the table of contents and of large objects: a child of the leader, read by a thread that hands
 //! over what it reads.
 
-use super::child::{Connection, Running, reading_thread};
 use crate::pg::random;
 use crate::pg::waker::Waker;
+use crate::worker::child::{Connection, Running, reading_thread};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;

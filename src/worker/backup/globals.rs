@@ -1,8 +1,8 @@
 //! pg_dumpall as the source of the globals: a child of the leader that runs while the tables are locked and pg_dump reads
 //! the catalogs.
 
-use super::child::{Connection, Running, reading_thread, wait_error};
 use crate::pg::waker::Waker;
+use crate::worker::child::{Connection, Running, reading_thread, wait_error};
 use std::io::Read;
 use std::thread::JoinHandle;
 use walwarden_core::{Error, Result};

@@ -1,0 +1,60 @@
+//! Completed backups, as `walwarden.job` and `walwarden.manifest` have them.
+
+use crate::catalog::storage::{self, Storage};
+use crate::pg::sql;
+use uuid::Uuid;
+use walwarden_core::job::{JobKind, JobState};
+use walwarden_core::{Error, ErrorClass, Result};
+
+/// A backup whose objects are in storage.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// Where it is.
+    pub storage: Storage,
+    /// The manifest's key there.
+    pub manifest_key: String,
+    /// The manifest as it was signed.
+    pub manifest: String,
+}
+
+/// The backup that a job made.
+///
+/// # Errors
+/// `NotFound` for a job that does not exist; `WrongState` for one that is no completed backup, or whose backup was deleted.
+pub fn find(job: Uuid) -> Result<Backup> {
+    let row = sql::query_one(
+        "SELECT j.kind, j.state, j.deleted_at IS NOT NULL, j.storage, j.manifest_key, m.body \
+           FROM walwarden.job AS j LEFT JOIN walwarden.manifest AS m ON m.job_id = j.id WHERE j.id = $1::uuid",
+        &[Some(&job.to_string())],
+    )?
+    .ok_or_else(|| {
+        Error::new(ErrorClass::NotFound, format!("job {job} does not exist")).hint("See walwarden.backups.")
+    })?;
+    let (kind, state): (JobKind, JobState) = (row.parse(0)?, row.parse(1)?);
+    let why = if kind != JobKind::Backup {
+        Some(format!("It is a job of kind {kind}."))
+    } else if state != JobState::Completed {
+        Some(format!("It is {state}; only a completed backup is in storage."))
+    } else if row.flag(2)? {
+        Some("It was deleted from storage.".to_owned())
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        return Err(Error::new(ErrorClass::WrongState, format!("job {job} has no backup in storage"))
+            .detail(why)
+            .hint("See walwarden.backups."));
+    }
+    Ok(Backup { storage: storage::find(&row.text(3)?)?, manifest_key: row.text(4)?, manifest: row.text(5)? })
+}
+
+/// The job that made the newest backup of a schedule that is in storage, and the name of that storage.
+pub fn newest_of(schedule: &str) -> Result<Option<(Uuid, String)>> {
+    let row = sql::query_one(
+        "SELECT id, storage FROM walwarden.job \
+          WHERE schedule = $1 AND kind = 'backup' AND state = 'completed' AND deleted_at IS NULL \
+          ORDER BY snapshot_at DESC LIMIT 1",
+        &[Some(schedule)],
+    )?;
+    row.map(|row| Ok((row.parse(0)?, row.text(1)?))).transpose()
+}

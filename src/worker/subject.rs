@@ -1,0 +1,90 @@
+//! The backup that a job is about: fetched, and proven to be what this server signed.
+
+use crate::catalog::backup;
+use crate::keyring;
+use crate::pg::transaction::transaction;
+use crate::worker::io::Io;
+use crate::worker::remains;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use walwarden_core::manifest::{self, Manifest, StoredObject};
+use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_store::Store;
+
+/// A backup with a good manifest.
+pub struct Subject {
+    /// Where it is.
+    pub store: Store,
+    /// What it says of itself, and a known key has signed.
+    pub manifest: Manifest,
+    /// The manifest's key.
+    pub manifest_key: String,
+}
+
+/// Fetch the manifest and its signature, and believe it only if everything about it is right.
+///
+/// # Errors
+/// `StorageCorrupt` where it is not what was signed, or not this backup's; `StorageNotFound` where it is missing; `Key`
+/// where the key that signed it is not known here.
+pub fn fetch(io: &Io, job: Uuid) -> Result<Subject> {
+    let backup = transaction(|| backup::find(job))?;
+    let options = serde_json::from_str(&backup.storage.options)
+        .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
+    let store = remains::open_store(&backup.storage.url, &options)?;
+    let (body, signature) = {
+        let (store, key) = (store.clone(), backup.manifest_key.clone());
+        io.run(async move { Ok((store.get(&key).await?, store.get(&format!("{key}.sig")).await?)) })?
+    };
+    if body != backup.manifest {
+        return Err(wrong(&backup.manifest_key, "It is not the one that the database has kept."));
+    }
+    let manifest = manifest::parse(&body)?;
+    if manifest.job.id != job {
+        return Err(wrong(&backup.manifest_key, format!("It is of job {}.", manifest.job.id)));
+    }
+    let key = keyring::signing_key()?.public();
+    if manifest.key_id != key.key_id() {
+        return Err(Error::new(
+            ErrorClass::Key,
+            format!("backup {job} was signed with another key than this server has"),
+        )
+        .detail(format!("It was signed with key {}; this server\'s is {}.", manifest.key_id, key.key_id()))
+        .hint("Put the old signing key back to verify it here, or verify it with openssl and the old public key."));
+    }
+    key.verify_strict(&body, &signature)
+        .map_err(|_| wrong(&backup.manifest_key, "Its signature is not of these bytes."))?;
+    Ok(Subject { store, manifest, manifest_key: backup.manifest_key })
+}
+
+impl Subject {
+    /// The globals, compared with the manifest; None when the backup has none.
+    pub fn globals(&self, io: &Io) -> Result<Option<Vec<u8>>> {
+        let Some(StoredObject { key, size, sha256 }) = self.manifest.globals.clone() else { return Ok(None) };
+        let store = self.store.clone();
+        let name = key.clone();
+        let bytes = io.run(async move { store.get(&key).await })?;
+        let found: [u8; 32] = Sha256::digest(&bytes).into();
+        if (bytes.len() as u64, found) != (size, sha256.0) {
+            return Err(wrong(&name, format!("It has {} bytes, or another SHA-256.", bytes.len())));
+        }
+        Ok(Some(bytes.to_vec()))
+    }
+
+    /// That the archive is there, with its size.
+    pub fn require_archive(&self, io: &Io) -> Result<()> {
+        let (store, key) = (self.store.clone(), self.manifest.archive.key.clone());
+        let (name, size) = (key.clone(), self.manifest.archive.size);
+        let found = io.run(async move { store.size(&key).await })?;
+        if found == size {
+            return Ok(());
+        }
+        Err(wrong(&name, format!("It has {found} bytes instead of {size}.")))
+    }
+}
+
+/// An object is not what it must be.
+fn wrong(key: &str, seen: impl Into<String>) -> Error {
+    Error::new(ErrorClass::StorageCorrupt, format!("object \"{key}\" is not what was stored"))
+        .detail(seen)
+        .hint("The backup is damaged or was tampered with: do not rely on it, and make another one.")
+}
