@@ -17,6 +17,13 @@ CREATE FUNCTION walwarden.verify(job uuid, depth text DEFAULT 'full') RETURNS uu
 COMMENT ON FUNCTION walwarden.verify(uuid, text) IS
     'queue the verification of a backup and return its job id; depth is full (every byte, block and row) or manifest (signature, globals, sizes)';
 
+CREATE FUNCTION walwarden.restore(job uuid, database text, overwrite boolean DEFAULT false, jobs integer DEFAULT NULL,
+        owner boolean DEFAULT true, privileges boolean DEFAULT true, tablespaces boolean DEFAULT true) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'restore_wrapper';
+COMMENT ON FUNCTION walwarden.restore(uuid, text, boolean, integer, boolean, boolean, boolean) IS
+    'queue the restore of a backup into a new database and return its job id; the database has its name when all is restored';
+
 CREATE FUNCTION walwarden.wait_for(job uuid, timeout interval DEFAULT NULL) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wait_for_wrapper';

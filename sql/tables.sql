@@ -61,6 +61,7 @@ CREATE TABLE walwarden.job (
     max_rate        bigint CHECK (max_rate > 0),
     backup          uuid,
     depth           text CHECK (depth IN ('manifest', 'full')),
+    options         jsonb,
     copiers         integer CHECK (copiers > 0),
     copiers_note    text,
     queued_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -91,6 +92,7 @@ CREATE TABLE walwarden.job (
     -- What a leader that dies must have left behind for the next one to clean up.
     cleanup_storage jsonb,
     upload_id       text,
+    scratch_database text,
     CHECK ((kind = 'backup') = (backup IS NULL)),
     CHECK ((kind = 'verify') = (depth IS NOT NULL)),
     CHECK ((state = 'failed') = (error_class IS NOT NULL)),
@@ -100,6 +102,8 @@ COMMENT ON TABLE walwarden.job IS 'every job there ever was; a finished one is s
 COMMENT ON COLUMN walwarden.job.scheduled_for IS 'the time of the schedule this job stands for';
 COMMENT ON COLUMN walwarden.job.backup IS 'the job whose backup this one is about; NULL for a backup';
 COMMENT ON COLUMN walwarden.job.depth IS 'how much of the backup is verified';
+COMMENT ON COLUMN walwarden.job.options IS 'how a backup is restored';
+COMMENT ON COLUMN walwarden.job.scratch_database IS 'a database that must go when the job has ended';
 COMMENT ON COLUMN walwarden.job.snapshot_at IS 'the moment whose data the backup holds: the recovery point';
 COMMENT ON COLUMN walwarden.job.jobs IS 'copiers that were asked for; NULL is one a processor';
 COMMENT ON COLUMN walwarden.job.copiers IS 'copiers that the job got';

@@ -17,7 +17,8 @@ BEGIN
     END IF;
     IF NEW.id <> OLD.id OR NEW.kind <> OLD.kind OR NEW.queued_at <> OLD.queued_at
        OR NEW.requested_by <> OLD.requested_by OR NEW.trigger <> OLD.trigger
-       OR NEW.backup IS DISTINCT FROM OLD.backup OR NEW.depth IS DISTINCT FROM OLD.depth THEN
+       OR NEW.backup IS DISTINCT FROM OLD.backup OR NEW.depth IS DISTINCT FROM OLD.depth
+       OR NEW.options IS DISTINCT FROM OLD.options THEN
         RAISE EXCEPTION 'what a job is cannot be changed' USING ERRCODE = '55000';
     END IF;
     IF NEW.state <> OLD.state THEN
@@ -26,8 +27,8 @@ BEGIN
         END IF;
     ELSIF OLD.finalized_at IS NOT NULL THEN
         -- Sealed: only expiry, deletion and the clean-up of remains may still be noted.
-        IF (pg_catalog.to_jsonb(NEW) - ARRAY['expires_at', 'deleted_at', 'delete_reason', 'cleanup_storage', 'upload_id'])
-           <> (pg_catalog.to_jsonb(OLD) - ARRAY['expires_at', 'deleted_at', 'delete_reason', 'cleanup_storage', 'upload_id']) THEN
+        IF (pg_catalog.to_jsonb(NEW) - ARRAY['expires_at', 'deleted_at', 'delete_reason', 'cleanup_storage', 'upload_id', 'scratch_database'])
+           <> (pg_catalog.to_jsonb(OLD) - ARRAY['expires_at', 'deleted_at', 'delete_reason', 'cleanup_storage', 'upload_id', 'scratch_database']) THEN
             RAISE EXCEPTION 'job % is finished and sealed', OLD.id USING ERRCODE = '55000';
         END IF;
     END IF;
@@ -79,6 +80,7 @@ BEGIN
         'schedule', NEW.schedule,
         'backup', NEW.backup,
         'depth', NEW.depth,
+        'database', NEW.options ->> 'database',
         'attempt', NEW.attempt));
     IF NEW.state = 'queued' THEN
         detail := detail || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(

@@ -1,7 +1,7 @@
 -- What people read. Owned by the extension's owner, readable by pg_monitor (grants.sql).
 
 CREATE VIEW walwarden.jobs AS
-SELECT id, kind, state, backup, depth, schedule, storage, trigger, scheduled_for, attempt, requested_by,
+SELECT id, kind, state, backup, depth, options, schedule, storage, trigger, scheduled_for, attempt, requested_by,
        queued_at, claimed_at, started_at, finalizing_at, finalized_at,
        coalesce(finalized_at, pg_catalog.clock_timestamp()) - started_at AS duration,
        jobs, copiers, copiers_note, compression, max_rate,
@@ -84,7 +84,8 @@ SELECT j.id AS job, j.state, p.phase, p.percent, p.bar, p.tables_done, p.tables_
   FROM walwarden.job AS j CROSS JOIN LATERAL walwarden._progress(j.progress_handle) AS p
  WHERE j.finalized_at IS NULL AND j.progress_handle IS NOT NULL;
 COMMENT ON VIEW walwarden.progress IS 'how far running jobs are, as it is at this moment; bar and summary are for people';
-COMMENT ON COLUMN walwarden.progress.phase IS 'locking, reading catalogs, copying, copying large objects, verifying, signing';
+COMMENT ON COLUMN walwarden.progress.phase IS
+    'of a backup: locking, reading catalogs, copying, copying large objects, verifying, signing; of a restore: fetching, making definitions, loading, loading large objects, making indexes and constraints';
 COMMENT ON COLUMN walwarden.progress.percent IS
     'copying: raw_bytes of estimated_bytes; verifying: verified_bytes of stored_bytes; never 100 before that has ended';
 COMMENT ON COLUMN walwarden.progress.bar IS 'percent as a bar, for \watch';
@@ -132,7 +133,8 @@ SELECT walwarden._scheduler_state() AS scheduler,
        failure.error_class AS failure_class,
        failure.error_message AS failure_message,
        (SELECT pg_catalog.min(s.next_run) FROM walwarden.schedules AS s) AS next_run,
-       (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.cleanup_storage IS NOT NULL AND j.finalized_at IS NOT NULL) AS jobs_to_clean_up
+       (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE (j.cleanup_storage IS NOT NULL OR j.scratch_database IS NOT NULL)
+           AND j.finalized_at IS NOT NULL) AS jobs_to_clean_up
   FROM (VALUES (1)) AS one
   LEFT JOIN LATERAL (SELECT b.job AS id, b.snapshot_at, b.finalized_at FROM walwarden.backups AS b
                       WHERE b.damage IS NULL

@@ -8,6 +8,7 @@ pub mod bgworker;
 pub mod blocks;
 pub mod caught;
 pub mod clock;
+pub mod copy_in;
 pub mod copy_out;
 pub mod databases;
 pub mod extension;

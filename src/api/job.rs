@@ -1,13 +1,14 @@
 //! Jobs: queue, wait, cancel.
 
 use super::options;
-use crate::catalog::job::Task;
+use super::schedule::check_name;
+use crate::catalog::job::{RestoreOrder, Task};
 use crate::catalog::options::BackupOptions;
 use crate::catalog::{backup, database, job, schedule, storage};
 use crate::error::report;
 use crate::pg::locks::Claim;
 use crate::pg::text::Text;
-use crate::pg::{interrupts, process, server};
+use crate::pg::{databases, interrupts, process, server};
 use crate::worker::start;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -89,6 +90,56 @@ fn queue_verification(backup: Uuid, depth: &str) -> CoreResult<Uuid> {
     job::insert(&job::NewJob {
         id,
         task: Task::Verify { backup, depth },
+        schedule: None,
+        trigger: Trigger::Manual,
+        scheduled_for: None,
+        storage: &of.storage.name,
+        requested_by: &server::session_user(),
+    })?;
+    start::start_leader_at_commit(id);
+    Ok(id)
+}
+
+/// Queue the restore of a backup; it starts when the transaction commits.
+#[pg_extern(sql = false)]
+pub fn restore(
+    job: Option<pgrx::Uuid>,
+    database: Option<Text>,
+    overwrite: Option<bool>,
+    jobs: Option<i32>,
+    owner: Option<bool>,
+    privileges: Option<bool>,
+    tablespaces: Option<bool>,
+) -> Result<pgrx::Uuid, ErrorReport> {
+    let given = |what: &str| report(Error::invalid(format!("{what} must not be NULL")));
+    let order = RestoreOrder {
+        database: database.ok_or_else(|| given("database"))?.0,
+        overwrite: overwrite.unwrap_or(false),
+        jobs,
+        owner: owner.unwrap_or(true),
+        privileges: privileges.unwrap_or(true),
+        tablespaces: tablespaces.unwrap_or(true),
+    };
+    let job = job.ok_or_else(|| given("job"))?;
+    queue_restore(to_core(job), order).map(to_sql).map_err(report)
+}
+
+fn queue_restore(backup: Uuid, order: RestoreOrder) -> CoreResult<Uuid> {
+    options::check_jobs(order.jobs)?;
+    check_name("database", &order.database)?;
+    require_primary()?;
+    let of = backup::find(backup)?;
+    if order.database == server::database_name()?.1 {
+        return Err(Error::new(ErrorClass::WrongState, "a database cannot be restored from within")
+            .hint("Restore under another name, or run this in another database that has walwarden."));
+    }
+    if !order.overwrite && databases::oid(&order.database)?.is_some() {
+        return Err(databases::exists(&order.database));
+    }
+    let id = Uuid::now_v7();
+    job::insert(&job::NewJob {
+        id,
+        task: Task::Restore { backup, order },
         schedule: None,
         trigger: Trigger::Manual,
         scheduled_for: None,

@@ -16,17 +16,23 @@ pub fn read(
     compression: Option<String>,
     max_rate: Option<String>,
 ) -> Result<BackupOptions> {
-    if let Some(jobs) = jobs
-        && !usize::try_from(jobs).is_ok_and(|jobs| (1..=MOST_COPIERS).contains(&jobs))
-    {
-        return Err(Error::invalid(format!("jobs must be 1 to {MOST_COPIERS}, not {jobs}"))
-            .hint("It is the number of copiers; NULL is one a processor."));
-    }
+    check_jobs(jobs)?;
     let compression = match compression.as_deref().map(str::trim) {
         Some(wanted) => Some(compression::choose(Some(wanted))?.name()),
         None => None,
     };
     Ok(BackupOptions { jobs, compression, max_rate: max_rate.map(|text| rate(&text)).transpose()? })
+}
+
+/// How many copiers or loaders.
+pub fn check_jobs(jobs: Option<i32>) -> Result<()> {
+    match jobs {
+        Some(jobs) if !usize::try_from(jobs).is_ok_and(|jobs| (1..=MOST_COPIERS).contains(&jobs)) => {
+            Err(Error::invalid(format!("jobs must be 1 to {MOST_COPIERS}, not {jobs}"))
+                .hint("It is the number of copiers; NULL is one a processor."))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Bytes a second, in any form that pg_size_bytes takes.

@@ -5,6 +5,7 @@ use crate::catalog::options::BackupOptions;
 use crate::pg::sql::Row;
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use walwarden_core::archive::Compression;
 use walwarden_core::job::{Depth, JobKind, JobState, Trigger};
@@ -22,6 +23,31 @@ pub enum Task {
         /// How much of it.
         depth: Depth,
     },
+    /// Bring a backup back into a database.
+    Restore {
+        /// The job that made it.
+        backup: Uuid,
+        /// How.
+        order: RestoreOrder,
+    },
+}
+
+/// How a backup is restored. As JSON in `job.options`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreOrder {
+    /// The name of the database.
+    pub database: String,
+    /// Replace a database that has the name.
+    pub overwrite: bool,
+    /// Loaders; as many as processors if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<i32>,
+    /// With the owners of objects.
+    pub owner: bool,
+    /// With privileges.
+    pub privileges: bool,
+    /// In the tablespaces.
+    pub tablespaces: bool,
 }
 
 impl Task {
@@ -30,19 +56,31 @@ impl Task {
         match self {
             Self::Backup(_) => JobKind::Backup,
             Self::Verify { .. } => JobKind::Verify,
+            Self::Restore { .. } => JobKind::Restore,
         }
     }
 
-    /// From the columns `kind, jobs, compression, max_rate, backup, depth`, which begin at `index`.
+    /// The job whose backup it is about, if it is not a backup itself.
+    const fn backup(&self) -> Option<Uuid> {
+        match self {
+            Self::Backup(_) => None,
+            Self::Verify { backup, .. } | Self::Restore { backup, .. } => Some(*backup),
+        }
+    }
+
+    /// From the columns `kind, jobs, compression, max_rate, backup, depth, options`, which begin at `index`.
     fn from_row(row: &Row, index: usize) -> Result<Self> {
         match row.parse(index)? {
             JobKind::Backup => BackupOptions::from_row(row, index + 1).map(Self::Backup),
             JobKind::Verify => {
                 Ok(Self::Verify { backup: row.parse(index + 4)?, depth: row.parse(index + 5)? })
             }
-            kind @ (JobKind::Restore | JobKind::RestoreTest) => {
-                Err(Error::internal(format!("a job of kind {kind} has no task")))
+            JobKind::Restore => {
+                let order = serde_json::from_str(&row.text(index + 6)?)
+                    .map_err(|cause| Error::internal(format!("a job's options cannot be read: {cause}")))?;
+                Ok(Self::Restore { backup: row.parse(index + 4)?, order })
             }
+            JobKind::RestoreTest => Err(Error::internal("a job of kind restore_test has no task")),
         }
     }
 }
@@ -130,15 +168,21 @@ pub fn insert(job: &NewJob<'_>) -> Result<bool> {
     let [jobs, compression, max_rate] = match &job.task {
         Task::Backup(options) => options.to_texts(),
         Task::Verify { .. } => [const { None }; 3],
+        Task::Restore { order, .. } => [order.jobs.map(|jobs| jobs.to_string()), None, None],
     };
-    let (backup, depth) = match &job.task {
-        Task::Backup(_) => (None, None),
-        Task::Verify { backup, depth } => (Some(backup.to_string()), Some(depth.name())),
+    let depth = if let Task::Verify { depth, .. } = &job.task { Some(depth.name()) } else { None };
+    let options = match &job.task {
+        Task::Restore { order, .. } => Some(
+            serde_json::to_string(order)
+                .map_err(|cause| Error::internal(format!("a job's options cannot be written: {cause}")))?,
+        ),
+        Task::Backup(_) | Task::Verify { .. } => None,
     };
+    let backup = job.task.backup().map(|backup| backup.to_string());
     let added = sql::run(
         "INSERT INTO walwarden.job (id, kind, schedule, trigger, scheduled_for, storage, requested_by, \
-                                    jobs, compression, max_rate, backup, depth) \
-         VALUES ($1::uuid, $2, $3, $4, $5::timestamptz, $6, $7, $8::integer, $9, $10::bigint, $11::uuid, $12) \
+                                    jobs, compression, max_rate, backup, depth, options) \
+         VALUES ($1::uuid, $2, $3, $4, $5::timestamptz, $6, $7, $8::integer, $9, $10::bigint, $11::uuid, $12, $13::jsonb) \
          ON CONFLICT (schedule, kind, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING",
         &[
             Some(&job.id.to_string()),
@@ -153,6 +197,7 @@ pub fn insert(job: &NewJob<'_>) -> Result<bool> {
             max_rate.as_deref(),
             backup.as_deref(),
             depth,
+            options.as_deref(),
         ],
     )?;
     Ok(added == 1)
@@ -178,7 +223,7 @@ pub fn claim(id: Uuid) -> Result<Option<Job>> {
         "UPDATE walwarden.job SET state = 'claimed', claimed_at = pg_catalog.clock_timestamp(), \
          leader_pid = pg_catalog.pg_backend_pid() WHERE id = $1::uuid AND state = 'queued' \
          RETURNING schedule, trigger, storage, requested_by, (extract(epoch FROM queued_at) * 1000000)::bigint, \
-                   kind, jobs, compression, max_rate, backup, depth",
+                   kind, jobs, compression, max_rate, backup, depth, options::text",
         &[Some(&id.to_string())],
     )?;
     let Some(row) = row else { return Ok(None) };
@@ -241,7 +286,24 @@ pub fn set_remains(id: Uuid, storage: &str, upload_id: Option<&str>) -> Result<(
 
 /// Nothing is left to clean up.
 pub fn clear_remains(id: Uuid) -> Result<()> {
-    change(id, "cleanup_storage = NULL, upload_id = NULL", &[])
+    change(id, "cleanup_storage = NULL, upload_id = NULL, scratch_database = NULL", &[])
+}
+
+/// The database that must go when the job has ended; None when there is none any more.
+pub fn set_scratch(id: Uuid, database: Option<&str>) -> Result<()> {
+    change(id, "scratch_database = $2", &[database])
+}
+
+/// Finished jobs whose scratch database is still there, and its name.
+pub fn with_scratch() -> Result<Vec<(Uuid, String)>> {
+    sql::query(
+        "SELECT id, scratch_database FROM walwarden.job \
+         WHERE scratch_database IS NOT NULL AND finalized_at IS NOT NULL ORDER BY id",
+        &[],
+    )?
+    .iter()
+    .map(|row| Ok((row.parse(0)?, row.text(1)?)))
+    .collect()
 }
 
 /// running → finalizing: the archive is in storage, and not yet proven.

@@ -1,8 +1,11 @@
-//! The databases of the cluster, for the launcher, which is connected to none and so cannot use SQL.
+//! The databases of the cluster: which there are, for the launcher, which is connected to none and so cannot use SQL; and
+//! what a restore does with them.
 
+use super::caught::caught;
+use super::{sql, text, transaction};
 use pgrx::pg_sys;
 use std::collections::HashSet;
-use walwarden_core::Result;
+use walwarden_core::{Error, ErrorClass, Result};
 
 /// Oids of the databases that allow connections and are no templates. Must run inside a transaction.
 pub fn connectable() -> Result<HashSet<u32>> {
@@ -33,4 +36,57 @@ pub fn connectable() -> Result<HashSet<u32>> {
         pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
     }
     Ok(found)
+}
+
+/// The oid of the database with this name, if there is one. Must run inside a transaction.
+pub fn oid(name: &str) -> Result<Option<u32>> {
+    let row = sql::query_one("SELECT oid FROM pg_catalog.pg_database WHERE datname = $1", &[Some(name)])?;
+    row.map(|row| row.parse(0)).transpose()
+}
+
+/// A database to connect to for work on other databases. Must run inside a transaction.
+pub fn maintenance() -> Result<String> {
+    let has_default = oid("postgres")?.is_some();
+    Ok(if has_default { "postgres" } else { "template1" }.to_owned())
+}
+
+/// ALTER DATABASE ... RENAME. Must run inside a transaction; nobody may be connected to it.
+pub fn rename(name: &str, new_name: &str) -> Result<()> {
+    let statement = sql::query_one(
+        "SELECT pg_catalog.format('ALTER DATABASE %I RENAME TO %I', $1, $2)",
+        &[Some(name), Some(new_name)],
+    )?
+    .ok_or_else(|| Error::internal("a statement could not be made"))?
+    .text(0)?;
+    sql::run(&statement, &[]).map(drop)
+}
+
+/// End every session of a database. Must run inside a transaction. New ones may come.
+pub fn end_sessions(name: &str) -> Result<()> {
+    sql::query(
+        "SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = $1",
+        &[Some(name)],
+    )
+    .map(drop)
+}
+
+/// DROP DATABASE IF EXISTS ... WITH (FORCE), in a transaction of its own.
+pub fn drop_database(name: &str) -> Result<()> {
+    let name = text::to_server(name);
+    let outcome = caught(|| {
+        transaction::begin();
+        // SAFETY: inside a transaction of a worker, with nothing else in it, as a top-level DROP DATABASE is (utility.c);
+        // the name is zero-terminated.
+        unsafe { pg_sys::dropdb(name.as_ptr(), true, true) };
+        transaction::commit();
+        Ok(())
+    });
+    transaction::settle(outcome)
+}
+
+/// The error for a name that is taken.
+pub fn exists(name: &str) -> Error {
+    Error::new(ErrorClass::AlreadyExists, format!("database \"{name}\" exists already")).hint(
+        "Restore under another name, or with overwrite => true, which replaces it when all is restored.",
+    )
 }

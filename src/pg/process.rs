@@ -1,7 +1,11 @@
-//! Child processes of the leader (pg_dump, pg_dumpall), and threads that PostgreSQL's signals never reach.
+//! Child processes of the leader (pg_dump, pg_dumpall, pg_restore), and threads that PostgreSQL's signals never reach.
 
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::FromRawFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// Start a child that dies with this process, sees none of its descriptors and has ordinary signal handling.
@@ -24,6 +28,25 @@ pub fn spawn(mut command: Command, name: &str) -> Result<Child> {
             .detail(format!("{}: {cause}", command.get_program().to_string_lossy()))
             .hint("The server's own client programs must be installed beside it.")
     })
+}
+
+/// Bytes as the standard input of a child, in memory: a file that can be opened anew as `/dev/stdin` and read from its
+/// beginning.
+pub fn in_memory(name: &str, bytes: &[u8]) -> Result<Stdio> {
+    let failed = |cause: std::io::Error| {
+        Error::new(ErrorClass::Resources, "could not make a file in memory").detail(cause.to_string())
+    };
+    let name = CString::new(name).map_err(|_| Error::internal("a name holds a zero byte"))?;
+    // SAFETY: the name is zero-terminated; the descriptor, if there is one, belongs to nobody else.
+    let mut file = unsafe {
+        let descriptor = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
+        if descriptor < 0 {
+            return Err(failed(std::io::Error::last_os_error()));
+        }
+        File::from_raw_fd(descriptor)
+    };
+    file.write_all(bytes).and_then(|()| file.rewind()).map_err(failed)?;
+    Ok(Stdio::from(file))
 }
 
 /// Run `body` with every signal blocked, so that threads it starts, and threads those start, have them all blocked:

@@ -85,6 +85,11 @@ impl Counters {
         piece
     }
 
+    /// Pieces are taken from the first one on, when nobody takes any.
+    pub fn begin_anew(&self) {
+        self.next_piece.store(0, Ordering::SeqCst);
+    }
+
     /// The copier takes no more pieces.
     pub fn take_no_more(&self, copier: usize) {
         if let Some(mine) = self.working_on.get(copier) {

@@ -5,7 +5,7 @@ use crate::pg::server;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use walwarden_core::{Error, ErrorClass, Result};
@@ -134,6 +134,12 @@ impl Running {
         };
         running.complaints = Some(reading_thread(name, move || read_complaints(stderr))?);
         Ok((running, stdout))
+    }
+
+    /// Its standard input, if it was started with a pipe for it; only once.
+    pub fn input(&mut self) -> Result<ChildStdin> {
+        let input = self.child.as_mut().and_then(|child| child.stdin.take());
+        input.ok_or_else(|| Error::internal("a child process has no pipe to write to"))
     }
 
     /// Whether it has ended, and how: an error if it did not end well. Call when its output is at its end.

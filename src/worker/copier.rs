@@ -30,12 +30,12 @@ const LOCK_ROUNDS: usize = 10;
 /// How often the first copier, when it has no work left, looks for tables that the others have read.
 const LOOK_FOR_READ_TABLES: Duration = Duration::from_millis(100);
 
-/// What a copier is told at its start, as the task of its assignment.
+/// What a copier, or a loader, is told at its start, as the task of its assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Post {
     /// The handle of the backup's segment.
     pub segment: u32,
-    /// Which of the copiers it is; the first is 0.
+    /// Which of them it is; the first is 0.
     pub number: usize,
 }
 
@@ -45,7 +45,8 @@ impl Post {
         format!("{}:{}", self.segment, self.number)
     }
 
-    fn from_task(task: &str) -> Option<Self> {
+    /// Back from text.
+    pub fn from_task(task: &str) -> Option<Self> {
         let (segment, number) = task.split_once(':')?;
         Some(Self { segment: segment.parse().ok()?, number: number.parse().ok()? })
     }

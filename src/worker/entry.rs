@@ -38,3 +38,11 @@ pub extern "C-unwind" fn walwarden_copier_main(_argument: pg_sys::Datum) {
     worker::become_worker();
     worker::copier::main();
 }
+
+/// Main function of a loader.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn walwarden_loader_main(_argument: pg_sys::Datum) {
+    worker::become_worker();
+    worker::loader::main();
+}

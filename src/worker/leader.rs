@@ -9,6 +9,7 @@ use crate::pg::transaction::{self, transaction};
 use crate::pg::{extension, interrupts};
 use crate::worker::backup::Workshop;
 use crate::worker::io::Io;
+use crate::worker::restore::Restore;
 use crate::worker::verify::Verification;
 use crate::worker::work::Work;
 use crate::worker::{reaper, start};
@@ -83,6 +84,7 @@ fn run(job: &Job) -> Result<()> {
     let mut work: Box<dyn Work> = match &job.task {
         Task::Backup(options) => Box::new(Workshop::new(io, options.clone())),
         Task::Verify { backup, depth } => Box::new(Verification::new(io, *backup, *depth)),
+        Task::Restore { backup, order } => Box::new(Restore::new(io, *backup, order.clone())),
     };
     // What is raised instead of returned, by PostgreSQL or by a defect, is the job's error all the same.
     match caught(|| work.run(job)).or_else(|error| transaction::settle(Err(error))) {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use walwarden_core::progress::Moment;
 
-/// The steps of a backup, in order.
+/// The steps of a backup, in order, then those of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Phase {
@@ -23,6 +23,16 @@ pub enum Phase {
     Verifying,
     /// The manifest is signed, written and read back.
     Signing,
+    /// Of a restore: the manifest and the table of contents are fetched and compared.
+    Fetching,
+    /// pg_restore makes what comes before rows.
+    Definitions,
+    /// Rows come from storage.
+    Loading,
+    /// pg_restore makes large objects and sets sequences.
+    LargeObjectsBack,
+    /// pg_restore makes what comes after rows.
+    Indexes,
 }
 
 impl Phase {
@@ -35,6 +45,11 @@ impl Phase {
             3 => Some(Self::LargeObjects),
             4 => Some(Self::Verifying),
             5 => Some(Self::Signing),
+            6 => Some(Self::Fetching),
+            7 => Some(Self::Definitions),
+            8 => Some(Self::Loading),
+            9 => Some(Self::LargeObjectsBack),
+            10 => Some(Self::Indexes),
             _ => None,
         }
     }
@@ -48,6 +63,11 @@ impl Phase {
             Self::LargeObjects => "copying large objects",
             Self::Verifying => "verifying",
             Self::Signing => "signing",
+            Self::Fetching => "fetching",
+            Self::Definitions => "making definitions",
+            Self::Loading => "loading",
+            Self::LargeObjectsBack => "loading large objects",
+            Self::Indexes => "making indexes and constraints",
         }
     }
 }
@@ -99,12 +119,16 @@ fn look(counters: &Counters) -> Option<Progress> {
     let stored_bytes = counters.stored_bytes.load(Relaxed);
     let verified_bytes = counters.verified_bytes.load(Relaxed);
     let moment = match phase {
-        Phase::Locking | Phase::Catalogs => Moment { percent: 0, rate: None, left: None },
-        Phase::Copying | Phase::LargeObjects => {
+        Phase::Locking | Phase::Catalogs | Phase::Fetching | Phase::Definitions => {
+            Moment { percent: 0, rate: None, left: None }
+        }
+        Phase::Copying | Phase::LargeObjects | Phase::Loading => {
             Moment::of(raw_bytes, estimated_bytes, elapsed(&counters.copying_since))
         }
         Phase::Verifying => Moment::of(verified_bytes, stored_bytes, elapsed(&counters.verifying_since)),
-        Phase::Signing => Moment { percent: 100, rate: None, left: None },
+        Phase::Signing | Phase::LargeObjectsBack | Phase::Indexes => {
+            Moment { percent: 100, rate: None, left: None }
+        }
     };
     Some(Progress {
         phase,

@@ -1,6 +1,7 @@
 //! After the dead: jobs whose leader is gone become failed, and what they left in storage is removed.
 
 use crate::catalog::{audit, job};
+use crate::pg::databases;
 use crate::pg::locks::Claim;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
@@ -17,7 +18,7 @@ pub fn reap() -> Result<()> {
     if !Claim::Reaper.try_take()? {
         return Ok(());
     }
-    let outcome = mark_lost_jobs().and_then(|()| clean_up_remains());
+    let outcome = mark_lost_jobs().and_then(|()| clean_up_remains()).and_then(|()| drop_scratch_databases());
     Claim::Reaper.release()?;
     outcome
 }
@@ -73,6 +74,21 @@ fn clean_up_remains() -> Result<()> {
                 return Err(error);
             }
             Err(error) => crate::error::log(&error, &format!("cleaning up after job {}", one.job)),
+        }
+    }
+    Ok(())
+}
+
+/// What a lost restore was restoring into, and what a completed one replaced.
+fn drop_scratch_databases() -> Result<()> {
+    for (job, database) in transaction(job::with_scratch)? {
+        match databases::drop_database(&database) {
+            Ok(()) => transaction(|| job::set_scratch(job, None))?,
+            Err(error) if error.class == ErrorClass::Terminated || error.class == ErrorClass::Canceled => {
+                return Err(error);
+            }
+            // Stays noted in the job's row; the next tick or leader tries again.
+            Err(error) => crate::error::log(&error, &format!("dropping database \"{database}\"")),
         }
     }
     Ok(())

@@ -59,6 +59,17 @@ pub fn start_copier(post: Post) -> Option<Handle> {
     .start()
 }
 
+/// Start a loader in a database that is being restored.
+pub fn start_loader(database: u32, post: Post) -> Option<Handle> {
+    Worker {
+        function: "walwarden_loader_main",
+        name: "walwarden loader",
+        assignment: Assignment { database, task: post.to_task() },
+        restart_seconds: None,
+    }
+    .start()
+}
+
 /// Start the leader of a job when, and only if, the open transaction commits.
 pub fn start_leader_at_commit(job: Uuid) {
     let first = QUEUED_HERE.with_borrow_mut(|jobs| {

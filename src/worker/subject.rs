@@ -1,6 +1,7 @@
 //! The backup that a job is about: fetched, and proven to be what this server signed.
 
 use crate::catalog::backup;
+use crate::catalog::storage::Storage;
 use crate::keyring;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
@@ -13,8 +14,10 @@ use walwarden_store::Store;
 
 /// A backup with a good manifest.
 pub struct Subject {
-    /// Where it is.
+    /// Where it is, opened.
     pub store: Store,
+    /// Where it is.
+    pub storage: Storage,
     /// What it says of itself, and a known key has signed.
     pub manifest: Manifest,
     /// The manifest's key.
@@ -53,7 +56,7 @@ pub fn fetch(io: &Io, job: Uuid) -> Result<Subject> {
     }
     key.verify_strict(&body, &signature)
         .map_err(|_| wrong(&backup.manifest_key, "Its signature is not of these bytes."))?;
-    Ok(Subject { store, manifest, manifest_key: backup.manifest_key })
+    Ok(Subject { store, storage: backup.storage, manifest, manifest_key: backup.manifest_key })
 }
 
 impl Subject {

@@ -53,7 +53,9 @@ fn tick() -> Result<()> {
         crate::error::log(&error, "reaping lost jobs");
     }
     start_waiting_jobs()?;
-    if transaction(|| Ok(!job::with_remains()?.is_empty() || job::any_queued()?))? {
+    if transaction(|| {
+        Ok(!job::with_remains()?.is_empty() || !job::with_scratch()?.is_empty() || job::any_queued()?)
+    })? {
         let soon = now + UNFINISHED_BUSINESS;
         next = Some(next.map_or(soon, |time| time.min(soon)));
     }

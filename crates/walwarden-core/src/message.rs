@@ -1,11 +1,11 @@
-//! What leader and copiers tell each other, as byte messages over a queue that keeps their bounds.
+//! What a leader and its copiers, or loaders, tell each other, as byte messages over a queue that keeps their bounds.
 //!
 //! A message is a tag byte and its fields, little-endian, texts behind their length. Both ends are normally
 //! the same library, but not if it was replaced while the job ran: the first message of either side carries
 //! the version of this encoding.
 
 use crate::archive::wire::{WireReader, put_bytes, put_optional_text};
-use crate::archive::{Compression, PiecePlan, PieceSummary, TableSize};
+use crate::archive::{Algorithm, Compression, LoadPlan, PiecePlan, PieceSummary, TableSize};
 use crate::error::{Error, ErrorClass, Result};
 
 /// Version of the messages' encoding.
@@ -17,6 +17,7 @@ const TAG_PIECE_END: u8 = b'E';
 const TAG_FINISHED: u8 = b'F';
 const TAG_FAILED: u8 = b'X';
 const TAG_PLAN: u8 = b'P';
+const TAG_LOAD: u8 = b'L';
 const TAG_DONE: u8 = b'D';
 
 /// Bytes in front of the payload of [`CopierMessage::PieceBytes`].
@@ -29,7 +30,7 @@ pub const fn piece_bytes_header(piece: u32) -> [u8; PIECE_BYTES_HEADER_LEN] {
     [TAG_PIECE_BYTES, a, b, c, d]
 }
 
-/// From a copier to the leader.
+/// From a copier to the leader. A loader has but its last two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopierMessage<'a> {
     /// A snapshot was taken and exported; it lives as long as the first copier's transaction.
@@ -154,9 +155,22 @@ impl<'a> CopierMessage<'a> {
     }
 }
 
-/// From the leader to a copier.
+/// From the leader to a copier or a loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaderMessage {
+    /// What to load.
+    Load {
+        /// The storage's URL.
+        url: String,
+        /// Its options, JSON text.
+        options: String,
+        /// The archive's key there.
+        key: String,
+        /// How its pieces are compressed.
+        algorithm: Algorithm,
+        /// The pieces to share.
+        plan: LoadPlan,
+    },
     /// What to copy.
     Plan {
         /// The snapshot to copy under, for a copier that has not taken it itself.
@@ -175,6 +189,14 @@ impl LeaderMessage {
     pub fn encode(&self) -> Result<Vec<u8>> {
         match self {
             Self::Done => Ok(vec![TAG_DONE]),
+            Self::Load { url, options, key, algorithm, plan } => {
+                let mut out = vec![TAG_LOAD, VERSION, algorithm.code()];
+                for text in [url, options, key] {
+                    put_bytes(&mut out, text.as_bytes())?;
+                }
+                plan.encode_to(&mut out)?;
+                Ok(out)
+            }
             Self::Plan { snapshot, compression, plan } => {
                 let mut out = vec![TAG_PLAN, VERSION];
                 put_bytes(&mut out, snapshot.as_bytes())?;
@@ -194,6 +216,14 @@ impl LeaderMessage {
                 let snapshot = reader.text()?;
                 let compression = Compression::parse(&reader.text()?)?;
                 Ok(Self::Plan { snapshot, compression, plan: PiecePlan::decode(reader.remainder())? })
+            }
+            TAG_LOAD => {
+                check_version(&mut reader)?;
+                let code = reader.u8()?;
+                let algorithm = Algorithm::from_code(code)
+                    .ok_or_else(|| reader.malformed(format!("{code} is no compression")))?;
+                let (url, options, key) = (reader.text()?, reader.text()?, reader.text()?);
+                Ok(Self::Load { url, options, key, algorithm, plan: LoadPlan::decode(reader.remainder())? })
             }
             TAG_DONE => {
                 reader.end()?;

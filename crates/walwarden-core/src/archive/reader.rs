@@ -74,7 +74,17 @@ impl<R: Read> ArchiveReader<Chain<R, &'static [u8]>> {
     }
 }
 
+/// Where the chunks of a block begin that begins itself at this byte of the archive.
+pub const fn first_chunk(block_offset: u64) -> u64 {
+    block_offset + 1 + INT_LENGTH as u64
+}
+
 impl<R: Read> ArchiveReader<R> {
+    /// A reader in the block of a table, where a chunk begins or the block ends. Positions count from there.
+    pub fn in_table(source: R, algorithm: Algorithm) -> Self {
+        Self { source: Source::new(source), state: State::Table { left: 0 }, algorithm, is_piece: false }
+    }
+
     /// A reader at the archive's first byte. It buffers; the source need not.
     pub fn new(source: R) -> Self {
         Self {

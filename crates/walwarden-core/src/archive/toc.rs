@@ -273,6 +273,24 @@ impl Toc {
         }
     }
 
+    /// The entries of rows whose table is made by no entry: an extension makes it, with its constraints, so that the order of
+    /// their rows matters. pg_dump puts them in the right one (processExtensionTables in pg_dump.c).
+    pub fn rows_of_extensions(&self) -> HashSet<i32> {
+        let entries: HashSet<i32> = self.entries.iter().map(|entry| entry.dump_id).collect();
+        self.entries
+            .iter()
+            .filter(|entry| entry.is_table_data())
+            .filter(|entry| entry.dependencies.first().is_none_or(|table| !entries.contains(table)))
+            .map(|entry| entry.dump_id)
+            .collect()
+    }
+
+    /// The same without tables' rows, for a pg_restore that shall not look for them.
+    pub fn without_table_data(&self) -> Self {
+        let entries = self.entries.iter().filter(|entry| !entry.is_table_data()).cloned().collect();
+        Self { header: self.header.clone(), entries }
+    }
+
     pub(super) fn read<R: Read>(source: &mut Source<R>) -> Result<Self> {
         let header = ArchiveHeader::read(source)?;
         let count = source.int()?;

@@ -1,0 +1,90 @@
+//! The table of contents of an archive, fetched and proven, and where its large objects are.
+
+use crate::worker::io::Io;
+use crate::worker::subject::Subject;
+use std::ops::Range;
+use walwarden_core::archive::{Algorithm, ArchiveReader, Toc, first_chunk};
+use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_store::Part;
+
+/// Windows that are fetched ahead.
+const WINDOWS_AHEAD: usize = 2;
+/// Parts that are compared at a time.
+const WINDOWS: usize = 4;
+
+/// What an archive holds besides its tables' rows.
+pub struct Contents {
+    /// Its table of contents.
+    pub toc: Toc,
+    /// The blocks of its large objects, behind those of the tables.
+    pub large_objects: Range<u64>,
+}
+
+/// Read the table of contents, after the parts that it and the large objects lie in were compared with the manifest.
+pub fn read(io: &Io, subject: &Subject) -> Result<Contents> {
+    let size = subject.manifest.archive.size;
+    let first_block = subject.manifest.tables.first().map_or(size, |table| table.block_offset);
+    verify_parts(io, subject, 0..first_block)?;
+    let toc = {
+        let (store, key) = (subject.store.clone(), subject.manifest.archive.key.clone());
+        io.run(async move {
+            let archive = store.reader(&key, 0..first_block, WINDOWS_AHEAD)?;
+            blocking(move || ArchiveReader::new(archive).read_toc()).await
+        })?
+    };
+    let large_objects = after_tables(io, subject, toc.header.algorithm())?..size;
+    verify_parts(io, subject, large_objects.clone())?;
+    Ok(Contents { toc, large_objects })
+}
+
+/// Compare the parts that these bytes lie in.
+fn verify_parts(io: &Io, subject: &Subject, range: Range<u64>) -> Result<()> {
+    let archive = &subject.manifest.archive;
+    let parts: Vec<Part> = archive
+        .parts
+        .iter()
+        .filter(|part| part.offset < range.end && range.start < part.offset + part.size)
+        .map(|part| Part { offset: part.offset, size: part.size, sha256: part.sha256.0 })
+        .collect();
+    let (store, key, size) = (subject.store.clone(), archive.key.clone(), archive.size);
+    io.run(async move { store.verify_parts(&key, size, &parts, WINDOWS).await })
+}
+
+/// Where the last table's block ends.
+fn after_tables(io: &Io, subject: &Subject, algorithm: Algorithm) -> Result<u64> {
+    let manifest = &subject.manifest;
+    let Some(table) = manifest.tables.last() else {
+        // No table: what follows the table of contents.
+        let (store, key, size) = (subject.store.clone(), manifest.archive.key.clone(), manifest.archive.size);
+        return io.run(async move {
+            let archive = store.reader(&key, 0..size, WINDOWS_AHEAD)?;
+            blocking(move || {
+                let mut reader = ArchiveReader::new(archive);
+                reader.read_toc()?;
+                Ok(reader.position())
+            })
+            .await
+        });
+    };
+    let start = match table.pieces.last() {
+        Some(piece) => piece.offset + piece.length,
+        None => first_chunk(table.block_offset),
+    };
+    let (store, key, size) = (subject.store.clone(), manifest.archive.key.clone(), manifest.archive.size);
+    let length = io.run(async move {
+        let archive = store.reader(&key, start..size, WINDOWS_AHEAD)?;
+        blocking(move || {
+            let mut reader = ArchiveReader::in_table(archive, algorithm);
+            reader.skip_block()?;
+            Ok(reader.position())
+        })
+        .await
+    })?;
+    Ok(start + length)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(ErrorClass::Internal, "reading an archive panicked")))
+}
