@@ -92,7 +92,7 @@ async fn any_flipped_byte_is_found() {
         std::fs::write(root.path().join(OBJECT), &bad).unwrap();
         let error = verify(&store, &uploaded).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::StorageCorrupt);
-        assert!(error.detail.unwrap().starts_with(&format!("part {} ", at / 7 + 1)));
+        assert!(error.detail.unwrap().starts_with(&format!("the part at bytes {} to ", at / 7 * 7)));
     }
 }
 

@@ -278,7 +278,7 @@ async fn the_first_bad_part_is_named() {
     std::fs::write(&file, &bad).unwrap();
     let error = verify(&store, &uploaded).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::StorageCorrupt);
-    assert!(error.detail.unwrap().starts_with(&format!("part 2 (bytes {PART} to {})", 2 * PART - 1)));
+    assert!(error.detail.unwrap().starts_with(&format!("the part at bytes {PART} to {} has", 2 * PART - 1)));
 
     // Shorter, longer, gone.
     std::fs::write(&file, &good[..good.len() - 1]).unwrap();
