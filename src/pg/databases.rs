@@ -61,8 +61,19 @@ pub fn rename(name: &str, new_name: &str) -> Result<()> {
     sql::run(&statement, &[]).map(drop)
 }
 
-/// End every session of a database. Must run inside a transaction. New ones may come.
-pub fn end_sessions(name: &str) -> Result<()> {
+/// End every session of a database, and let none in before the end of this transaction: whoever connects takes a lock on it
+/// first (InitPostgres in postinit.c).
+pub fn empty(name: &str) -> Result<()> {
+    let Some(oid) = oid(name)? else { return Ok(()) };
+    // SAFETY: inside a transaction, which has the lock until its end.
+    unsafe {
+        pg_sys::LockSharedObject(
+            pg_sys::DatabaseRelationId,
+            pg_sys::Oid::from(oid),
+            0,
+            pg_sys::AccessExclusiveLock as i32,
+        );
+    }
     sql::query(
         "SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = $1",
         &[Some(name)],

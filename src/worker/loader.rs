@@ -172,6 +172,9 @@ fn copy_batch(
         check(piece, rows, raw_length).map_err(wrong)?;
         counters.rows.fetch_add(rows, Relaxed);
         counters.raw_bytes.fetch_add(raw_length, Relaxed);
+        if piece.is_last {
+            counters.tables_done.fetch_add(1, Relaxed);
+        }
     }
     Ok(())
 }

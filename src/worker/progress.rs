@@ -30,7 +30,7 @@ pub enum Phase {
     /// Rows come from storage.
     Loading,
     /// pg_restore makes large objects and sets sequences.
-    LargeObjectsBack,
+    LoadingLargeObjects,
     /// pg_restore makes what comes after rows.
     Indexes,
 }
@@ -48,7 +48,7 @@ impl Phase {
             6 => Some(Self::Fetching),
             7 => Some(Self::Definitions),
             8 => Some(Self::Loading),
-            9 => Some(Self::LargeObjectsBack),
+            9 => Some(Self::LoadingLargeObjects),
             10 => Some(Self::Indexes),
             _ => None,
         }
@@ -66,7 +66,7 @@ impl Phase {
             Self::Fetching => "fetching",
             Self::Definitions => "making definitions",
             Self::Loading => "loading",
-            Self::LargeObjectsBack => "loading large objects",
+            Self::LoadingLargeObjects => "loading large objects",
             Self::Indexes => "making indexes and constraints",
         }
     }
@@ -126,7 +126,7 @@ fn look(counters: &Counters) -> Option<Progress> {
             Moment::of(raw_bytes, estimated_bytes, elapsed(&counters.copying_since))
         }
         Phase::Verifying => Moment::of(verified_bytes, stored_bytes, elapsed(&counters.verifying_since)),
-        Phase::Signing | Phase::LargeObjectsBack | Phase::Indexes => {
+        Phase::Signing | Phase::LoadingLargeObjects | Phase::Indexes => {
             Moment { percent: 100, rate: None, left: None }
         }
     };

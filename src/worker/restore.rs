@@ -93,9 +93,11 @@ impl Restore {
                 if !self.order.overwrite {
                     return Err(databases::exists(&name));
                 }
-                databases::end_sessions(&name)?;
+                databases::empty(&name)?;
                 databases::rename(&name, &replaced)?;
             }
+            // A tick of walwarden's own, say, which looks whether it is installed there.
+            databases::empty(scratch)?;
             databases::rename(scratch, &name)?;
             job::set_scratch(job.id, had_one.then_some(replaced.as_str()))?;
             job::complete(job.id)?;
@@ -104,9 +106,10 @@ impl Restore {
         self.scratch = None;
         if had_one {
             // The restore is completed whatever becomes of this: a later tick tries again.
-            match databases::drop_database(&replaced) {
-                Ok(()) => transaction(|| job::set_scratch(job.id, None))?,
-                Err(error) => crate::error::log(&error, &format!("dropping database \"{replaced}\"")),
+            let dropped = databases::drop_database(&replaced)
+                .and_then(|()| transaction(|| job::set_scratch(job.id, None)));
+            if let Err(error) = dropped {
+                crate::error::log(&error, &format!("dropping database \"{replaced}\""));
             }
         }
         Ok(())
@@ -141,7 +144,7 @@ impl Work for Restore {
         segment.counters().copying_since.store(clock::now().timestamp_micros(), Relaxed);
         set_phase(&segment, Phase::Loading);
         self.load_rows(&subject, &contents, &segment, loaders, &scratch)?;
-        set_phase(&segment, Phase::LargeObjectsBack);
+        set_phase(&segment, Phase::LoadingLargeObjects);
         programs::other_data(self, &connection, &toc, &subject, &contents, &scratch)?;
         set_phase(&segment, Phase::Indexes);
         programs::post_data(self, &connection, &toc, &scratch)?;

@@ -15,7 +15,7 @@ const MAGIC: &[u8; 5] = b"WWLP\x01";
 const BATCH_BYTES: u64 = 8 << 20;
 /// The least an encoded table, piece and batch take.
 const MIN_TABLE_LENGTH: usize = 8;
-const PIECE_LENGTH: usize = 68;
+const PIECE_LENGTH: usize = 69;
 const MIN_BATCH_LENGTH: usize = 4 + PIECE_LENGTH;
 
 /// A table to load.
@@ -42,6 +42,8 @@ pub struct LoadedPiece {
     pub rows: u64,
     /// SHA-256 of its bytes in the archive.
     pub sha256: [u8; 32],
+    /// Whether it is the last one of its table.
+    pub is_last: bool,
 }
 
 /// Pieces that are neighbours in the archive; one at least.
@@ -93,7 +95,7 @@ impl LoadPlan {
             let number = u32::try_from(plan.tables.len())
                 .map_err(|_| Error::internal("could not plan to load so many tables"))?;
             plan.tables.push(LoadedTable { name, statement: statement.to_vec() });
-            for piece in &table.pieces {
+            for (index, piece) in (1..).zip(&table.pieces) {
                 plan.add(LoadedPiece {
                     table: number,
                     offset: piece.offset,
@@ -101,6 +103,7 @@ impl LoadPlan {
                     raw_length: piece.raw_length,
                     rows: piece.rows,
                     sha256: piece.sha256.0,
+                    is_last: index == table.pieces.len(),
                 });
             }
         }
@@ -132,6 +135,7 @@ impl LoadPlan {
                     out.extend_from_slice(&number.to_le_bytes());
                 }
                 out.extend_from_slice(&piece.sha256);
+                out.push(u8::from(piece.is_last));
             }
         }
         Ok(())
@@ -163,6 +167,7 @@ impl LoadPlan {
                     raw_length: reader.u64()?,
                     rows: reader.u64()?,
                     sha256: reader.array()?,
+                    is_last: reader.u8()? != 0,
                 };
                 if piece.table as usize >= plan.tables.len() {
                     return Err(reader.malformed(format!("a piece is of table {} of {tables}", piece.table)));
