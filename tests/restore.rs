@@ -136,6 +136,9 @@ fn what_cannot_be_restored_is_refused_at_once() {
     refused("'00000000-0000-7000-8000-000000000000', 'x'", "does not exist");
     refused(&format!("'{job}', 'postgres'"), "database \"postgres\" exists already");
     refused(&format!("'{job}', '{APP}', overwrite => true"), "a database cannot be restored from within");
+    for template in ["template0", "template1"] {
+        refused(&format!("'{job}', '{template}', overwrite => true"), "is a template and cannot be replaced");
+    }
     refused(&format!("'{job}', ''"), "a database needs a name");
     refused(&format!("'{job}', repeat('x', 64)"), "is too long");
     refused(&format!("'{job}', NULL"), "database must not be NULL");

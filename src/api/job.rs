@@ -133,9 +133,7 @@ fn queue_restore(backup: Uuid, order: RestoreOrder) -> CoreResult<Uuid> {
         return Err(Error::new(ErrorClass::WrongState, "a database cannot be restored from within")
             .hint("Restore under another name, or run this in another database that has walwarden."));
     }
-    if !order.overwrite && databases::oid(&order.database)?.is_some() {
-        return Err(databases::exists(&order.database));
-    }
+    databases::require_free(&order.database, order.overwrite)?;
     let id = Uuid::now_v7();
     job::insert(&job::NewJob {
         id,

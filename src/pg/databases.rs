@@ -44,6 +44,23 @@ pub fn oid(name: &str) -> Result<Option<u32>> {
     row.map(|row| row.parse(0)).transpose()
 }
 
+/// Fails unless a database may be restored under this name: nothing has it, or what has it may be replaced and is no
+/// template, on which CREATE DATABASE relies. Must run inside a transaction.
+pub fn require_free(name: &str, may_replace: bool) -> Result<()> {
+    let row =
+        sql::query_one("SELECT datistemplate FROM pg_catalog.pg_database WHERE datname = $1", &[Some(name)])?;
+    match row {
+        None => Ok(()),
+        Some(row) if row.flag(0)? => {
+            Err(Error::new(ErrorClass::WrongState, format!("database \"{name}\" is a template and cannot be replaced"))
+                .hint("Restore under another name."))
+        }
+        Some(_) if may_replace => Ok(()),
+        Some(_) => Err(Error::new(ErrorClass::AlreadyExists, format!("database \"{name}\" exists already"))
+            .hint("Restore under another name, or with overwrite => true, which replaces it when all is restored.")),
+    }
+}
+
 /// A database to connect to for work on other databases. Must run inside a transaction.
 pub fn maintenance() -> Result<String> {
     let has_default = oid("postgres")?.is_some();
@@ -93,11 +110,4 @@ pub fn drop_database(name: &str) -> Result<()> {
         Ok(())
     });
     transaction::settle(outcome)
-}
-
-/// The error for a name that is taken.
-pub fn exists(name: &str) -> Error {
-    Error::new(ErrorClass::AlreadyExists, format!("database \"{name}\" exists already")).hint(
-        "Restore under another name, or with overwrite => true, which replaces it when all is restored.",
-    )
 }

@@ -88,11 +88,9 @@ impl Restore {
         let replaced = format!("walwarden_replaced_{}", job.id.simple());
         transaction(|| job::start_finalizing(job.id, &keys, &facts))?;
         let had_one = transaction(|| {
+            databases::require_free(&name, self.order.overwrite)?;
             let had_one = databases::oid(&name)?.is_some();
             if had_one {
-                if !self.order.overwrite {
-                    return Err(databases::exists(&name));
-                }
                 databases::empty(&name)?;
                 databases::rename(&name, &replaced)?;
             }
@@ -125,10 +123,7 @@ impl Work for Restore {
         set_phase(&segment, Phase::Fetching);
         let subject = subject::fetch(&self.io, self.backup)?;
         require_version(&subject)?;
-        let name = self.order.database.clone();
-        if !self.order.overwrite && transaction(|| databases::oid(&name))?.is_some() {
-            return Err(databases::exists(&name));
-        }
+        transaction(|| databases::require_free(&self.order.database, self.order.overwrite))?;
         subject.require_archive(&self.io)?;
         let contents = contents::read(&self.io, &subject)?;
 
