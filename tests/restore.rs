@@ -220,7 +220,7 @@ fn damage_leaves_no_database() {
 #[test]
 fn a_restore_that_is_stopped_leaves_nothing() {
     let mut site = Site::with_s3(Cluster::builder().preload_walwarden());
-    site.sql("CREATE TABLE cargo AS SELECT encode(sha512(n::text::bytea), 'base64') AS t FROM generate_series(1, 400000) n");
+    site.sql("CREATE TABLE cargo AS SELECT encode(sha512(n::text::bytea), 'base64') AS t FROM generate_series(1, 800000) n");
     let backup = back_up(&site.cluster, APP, "storage => 's3', jobs => 2");
     let begin = |site: &Site| {
         let job =
