@@ -10,6 +10,7 @@ pub mod caught;
 pub mod clock;
 pub mod copy_in;
 pub mod copy_out;
+mod copy_statement;
 pub mod databases;
 pub mod extension;
 pub mod interrupts;

@@ -44,35 +44,40 @@ fn queue_backup(
     storage_name: Option<String>,
     options: BackupOptions,
 ) -> CoreResult<Uuid> {
-    require_primary()?;
-    database::identity()?.require_this_database()?;
+    require_jobs_run()?;
     let of_schedule = schedule_name.as_deref().map(schedule::find).transpose()?;
     let storage_name = storage_name
         .or_else(|| of_schedule.as_ref().map(|schedule| schedule.storage.clone()))
         .unwrap_or_else(|| super::storage::DEFAULT.to_owned());
     storage::find(&storage_name)?;
     let options = options.or(of_schedule.map(|schedule| schedule.options).unwrap_or_default());
+    queue(Task::Backup(options), schedule_name.as_deref(), &storage_name)
+}
+
+/// Insert a job that somebody asks for; it starts when the transaction commits.
+fn queue(task: Task, schedule: Option<&str>, storage: &str) -> CoreResult<Uuid> {
     let id = Uuid::now_v7();
     job::insert(&job::NewJob {
         id,
-        task: Task::Backup(options),
-        schedule: schedule_name.as_deref(),
+        task,
+        schedule,
         trigger: Trigger::Manual,
         scheduled_for: None,
-        storage: &storage_name,
+        storage,
         requested_by: &server::session_user(),
     })?;
     start::start_leader_at_commit(id);
     Ok(id)
 }
 
-fn require_primary() -> CoreResult<()> {
+/// Fails where a job would never start: on a standby, and in a copy of the database.
+fn require_jobs_run() -> CoreResult<()> {
     if server::in_recovery() {
         return Err(
             Error::new(ErrorClass::WrongState, "a standby cannot keep jobs").hint("Run this on the primary.")
         );
     }
-    Ok(())
+    database::identity()?.require_this_database()
 }
 
 /// Queue the verification of a backup; it starts when the transaction commits.
@@ -83,21 +88,9 @@ pub fn verify(job: pgrx::Uuid, depth: Text) -> Result<pgrx::Uuid, ErrorReport> {
 
 fn queue_verification(backup: Uuid, depth: &str) -> CoreResult<Uuid> {
     let depth = depth.parse()?;
-    require_primary()?;
-    database::identity()?.require_this_database()?;
+    require_jobs_run()?;
     let of = backup::find(backup)?;
-    let id = Uuid::now_v7();
-    job::insert(&job::NewJob {
-        id,
-        task: Task::Verify { backup, depth },
-        schedule: None,
-        trigger: Trigger::Manual,
-        scheduled_for: None,
-        storage: &of.storage.name,
-        requested_by: &server::session_user(),
-    })?;
-    start::start_leader_at_commit(id);
-    Ok(id)
+    queue(Task::Verify { backup, depth }, None, &of.storage.name)
 }
 
 /// Queue the restore of a backup; it starts when the transaction commits.
@@ -127,25 +120,14 @@ pub fn restore(
 fn queue_restore(backup: Uuid, order: RestoreOrder) -> CoreResult<Uuid> {
     options::check_jobs(order.jobs)?;
     check_name("database", &order.database)?;
-    require_primary()?;
+    require_jobs_run()?;
     let of = backup::find(backup)?;
     if order.database == server::database_name()?.1 {
         return Err(Error::new(ErrorClass::WrongState, "a database cannot be restored from within")
             .hint("Restore under another name, or run this in another database that has walwarden."));
     }
     databases::require_free(&order.database, order.overwrite)?;
-    let id = Uuid::now_v7();
-    job::insert(&job::NewJob {
-        id,
-        task: Task::Restore { backup, order },
-        schedule: None,
-        trigger: Trigger::Manual,
-        scheduled_for: None,
-        storage: &of.storage.name,
-        requested_by: &server::session_user(),
-    })?;
-    start::start_leader_at_commit(id);
-    Ok(id)
+    queue(Task::Restore { backup, order }, None, &of.storage.name)
 }
 
 /// Wait until a job ends, or for a time; gives its state.

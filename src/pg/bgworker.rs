@@ -1,8 +1,10 @@
 //! Registering, starting and following background workers.
 
 use super::caught::caught;
+use super::interrupts;
 use pgrx::pg_sys;
 use std::os::raw::c_char;
+use std::time::{Duration, Instant};
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// What a worker is told at its start: its database and a few bytes (`bgw_extra` holds 128 with its final zero).
@@ -105,6 +107,17 @@ impl Handle {
     pub(super) fn raw(&self) -> *mut pg_sys::BackgroundWorkerHandle {
         self.0
     }
+}
+
+/// Ask these workers to end, and wait for that, but no longer than `limit`.
+pub fn end(workers: &mut Vec<Handle>, limit: Duration) {
+    workers.iter().for_each(Handle::terminate);
+    let deadline = Instant::now() + limit;
+    while workers.iter().any(|worker| worker.status() != Status::Stopped)
+        && Instant::now() < deadline
+        && interrupts::wait(None, Duration::from_millis(20)).is_ok()
+    {}
+    workers.clear();
 }
 
 /// The longest prefix that leaves room for the final zero, cut between characters.

@@ -3,6 +3,7 @@
 //! The way of logical replication's first copy (copy_table in src/backend/replication/logical/tablesync.c), with the
 //! columns of the statement.
 
+use super::copy_statement;
 use pgrx::memcxt::PgMemoryContexts;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -106,19 +107,9 @@ fn run_copy(statement: &[u8], source: &mut TextSource<'_>) -> Result<u64> {
 
 /// Parse the statement and make sure that it is one COPY from the client and nothing else.
 fn parse_copy(text: &CString) -> Result<*mut pg_sys::CopyStmt> {
-    // SAFETY: pg_parse_query gives a list of RawStmt nodes in the current memory context; node tags are checked before
-    // each cast.
+    let copy = copy_statement::parse(text)?;
+    // SAFETY: the node is live.
     unsafe {
-        let list = pg_sys::pg_parse_query(text.as_ptr());
-        let parsed: pgrx::PgList<pg_sys::RawStmt> = pgrx::PgList::from_pg(list);
-        let statement = match (parsed.len(), parsed.get_ptr(0)) {
-            (1, Some(raw)) => (*raw).stmt,
-            _ => return Err(Error::internal("not exactly one statement where a COPY was due")),
-        };
-        if (*statement).type_ != pg_sys::NodeTag::T_CopyStmt {
-            return Err(Error::internal("another statement where a COPY was due"));
-        }
-        let copy = statement.cast::<pg_sys::CopyStmt>();
         let from_client = (*copy).is_from && !(*copy).is_program && (*copy).filename.is_null();
         if !from_client || (*copy).relation.is_null() || !(*copy).whereClause.is_null() {
             return Err(Error::internal("a COPY that does not come from the client"));

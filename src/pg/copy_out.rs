@@ -4,6 +4,7 @@
 //! swapped for ours, which keep the CopyData messages and swallow the rest. The same on 15 to 18; the statement runs
 //! through ProcessUtility, so that hooks of other extensions see it.
 
+use super::copy_statement;
 use super::raw::{self, PqCommMethods};
 use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -127,19 +128,9 @@ fn run_copy(statement: &[u8], sink: &mut RowSink<'_>) -> Result<u64> {
 
 /// Parse the statement and make sure that it is one COPY to the client and nothing else.
 fn plan_copy(text: &CString) -> Result<*mut pg_sys::PlannedStmt> {
-    // SAFETY: pg_parse_query gives a list of RawStmt nodes in the current memory context; node tags are checked
-    // before each cast; the PlannedStmt is built as pg_plan_queries does for utility statements (postgres.c).
+    let copy = copy_statement::parse(text)?;
+    // SAFETY: the node is live; the PlannedStmt is built as pg_plan_queries does for utility statements (postgres.c).
     unsafe {
-        let list = pg_sys::pg_parse_query(text.as_ptr());
-        let parsed: pgrx::PgList<pg_sys::RawStmt> = pgrx::PgList::from_pg(list);
-        let statement = match (parsed.len(), parsed.get_ptr(0)) {
-            (1, Some(raw)) => (*raw).stmt,
-            _ => return Err(Error::internal("not exactly one statement where a COPY was due")),
-        };
-        if (*statement).type_ != pg_sys::NodeTag::T_CopyStmt {
-            return Err(Error::internal("another statement where a COPY was due"));
-        }
-        let copy = statement.cast::<pg_sys::CopyStmt>();
         if (*copy).is_from || (*copy).is_program || !(*copy).filename.is_null() {
             return Err(Error::internal("a COPY that does not go to the client"));
         }
@@ -147,7 +138,7 @@ fn plan_copy(text: &CString) -> Result<*mut pg_sys::PlannedStmt> {
         (*planned).type_ = pg_sys::NodeTag::T_PlannedStmt;
         (*planned).commandType = pg_sys::CmdType::CMD_UTILITY;
         (*planned).canSetTag = true;
-        (*planned).utilityStmt = statement;
+        (*planned).utilityStmt = copy.cast::<pg_sys::Node>();
         (*planned).stmt_location = 0;
         (*planned).stmt_len = 0;
         Ok(planned)

@@ -13,7 +13,7 @@ mod proof;
 use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
 use crate::catalog::options::BackupOptions;
 use crate::keyring;
-use crate::pg::bgworker::{Handle, Status};
+use crate::pg::bgworker::{self, Handle};
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, interrupts, server};
@@ -34,7 +34,7 @@ use prepare::{Prepared, prepare};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use walwarden_core::archive::Compression;
 use walwarden_core::memory::MemoryPlan;
@@ -92,13 +92,7 @@ impl Work for Workshop {
             }
             None => error,
         };
-        self.copiers.iter().for_each(Handle::terminate);
-        let deadline = Instant::now() + COPIER_FAREWELL;
-        while self.copiers.iter().any(|copier| copier.status() != Status::Stopped)
-            && Instant::now() < deadline
-            && interrupts::wait(None, Duration::from_millis(20)).is_ok()
-        {}
-        self.copiers.clear();
+        bgworker::end(&mut self.copiers, COPIER_FAREWELL);
         error
     }
 

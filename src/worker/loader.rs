@@ -9,7 +9,7 @@ use crate::pg::segment::{Counters, Segment};
 use crate::pg::transaction::transaction;
 use crate::worker::copier::Post;
 use crate::worker::io::{Io, Task};
-use crate::worker::remains::open_store;
+use crate::worker::remains::open_stored;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::sync::atomic::Ordering::Relaxed;
@@ -69,10 +69,8 @@ fn load(database: u32, number: usize, counters: &Counters, orders: &mut Receiver
     let LeaderMessage::Load { url, options, key, algorithm, plan } = order else {
         return Err(Error::internal("a leader's message is out of order"));
     };
-    let options = serde_json::from_str(&options)
-        .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
     let io = Io::start()?;
-    let source = Source { io: &io, store: open_store(&url, &options)?, key };
+    let source = Source { io: &io, store: open_stored(&url, &options)?, key };
     let mut next = source.fetch(take(&plan, number, counters))?;
     while let Some(Coming { batch, mut bytes }) = next {
         let bytes = loop {
@@ -123,13 +121,7 @@ impl Source<'_> {
                     .ok_or_else(|| {
                         Error::new(ErrorClass::Resources, format!("there is no memory for {length} bytes"))
                     })?;
-                reader.read_to_end(&mut bytes).map_err(|cause| {
-                    let text = cause.to_string();
-                    cause
-                        .into_inner()
-                        .and_then(|inner| inner.downcast::<Error>().ok())
-                        .map_or_else(|| Error::internal(text), |error| *error)
-                })?;
+                reader.read_to_end(&mut bytes).map_err(Error::from_io)?;
                 Ok(bytes)
             });
             fetched.await.unwrap_or_else(|_| Err(Error::internal("reading from storage panicked")))

@@ -57,6 +57,13 @@ pub fn open_store(url: &str, options: &serde_json::Value) -> Result<Store> {
     Store::open(&location, &options, &credentials())
 }
 
+/// The same with the options as they stand in a table, JSON text.
+pub fn open_stored(url: &str, options: &str) -> Result<Store> {
+    let options = serde_json::from_str(options)
+        .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
+    open_store(url, &options)
+}
+
 fn credentials() -> CredentialSource {
     CredentialSource::from_environment(crate::guc::text(&crate::guc::CREDENTIALS_FILE).map(PathBuf::from))
 }

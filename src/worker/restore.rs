@@ -6,11 +6,11 @@ mod contents;
 mod loaders;
 mod programs;
 
-use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys, RestoreOrder};
-use crate::pg::bgworker::{Handle, Status};
+use crate::catalog::job::{self, Job, RestoreOrder};
+use crate::pg::bgworker::{self, Handle};
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, databases, interrupts, server};
+use crate::pg::{clock, databases, server};
 use crate::worker::backup::default_jobs;
 use crate::worker::child::{Connection, Running};
 use crate::worker::io::Io;
@@ -19,7 +19,7 @@ use crate::worker::subject::{self, Subject};
 use crate::worker::work::Work;
 use contents::Contents;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::archive::{LoadPlan, rename_database};
 use walwarden_core::{Error, ErrorClass, Result};
@@ -71,22 +71,9 @@ impl Restore {
     /// Give the scratch database its name, and say in the same transaction that the job is completed. A database that had
     /// the name before is dropped after that.
     fn finish(&mut self, job: &Job, subject: &Subject, scratch: &str) -> Result<()> {
-        let manifest = &subject.manifest;
-        let keys = ObjectKeys {
-            archive: &manifest.archive.key,
-            globals: manifest.globals.as_ref().map(|globals| globals.key.as_str()),
-            manifest: &subject.manifest_key,
-        };
-        let facts = ArchiveFacts {
-            size: manifest.archive.size,
-            raw_bytes: manifest.totals.raw_bytes + manifest.large_objects.raw_bytes,
-            tables: manifest.totals.tables,
-            rows: manifest.totals.rows,
-            sha256: manifest.archive.sha256.to_string(),
-        };
         let name = self.order.database.clone();
         let replaced = format!("walwarden_replaced_{}", job.id.simple());
-        transaction(|| job::start_finalizing(job.id, &keys, &facts))?;
+        transaction(|| subject.start_finalizing(job.id))?;
         let had_one = transaction(|| {
             databases::require_free(&name, self.order.overwrite)?;
             let had_one = databases::oid(&name)?.is_some();
@@ -149,13 +136,7 @@ impl Work for Restore {
     fn stop(&mut self, error: Error) -> Error {
         self.leaving = error.class == ErrorClass::Terminated;
         self.program = None;
-        self.loaders.iter().for_each(Handle::terminate);
-        let deadline = Instant::now() + LOADER_FAREWELL;
-        while self.loaders.iter().any(|loader| loader.status() != Status::Stopped)
-            && Instant::now() < deadline
-            && interrupts::wait(None, Duration::from_millis(20)).is_ok()
-        {}
-        self.loaders.clear();
+        bgworker::end(&mut self.loaders, LOADER_FAREWELL);
         error
     }
 

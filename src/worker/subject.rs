@@ -1,6 +1,7 @@
 //! The backup that a job is about: fetched, and proven to be what this server signed.
 
 use crate::catalog::backup;
+use crate::catalog::job::{self, ArchiveFacts, ObjectKeys};
 use crate::catalog::storage::Storage;
 use crate::keyring;
 use crate::pg::transaction::transaction;
@@ -31,9 +32,7 @@ pub struct Subject {
 /// where the key that signed it is not known here.
 pub fn fetch(io: &Io, job: Uuid) -> Result<Subject> {
     let backup = transaction(|| backup::find(job))?;
-    let options = serde_json::from_str(&backup.storage.options)
-        .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
-    let store = remains::open_store(&backup.storage.url, &options)?;
+    let store = remains::open_stored(&backup.storage.url, &backup.storage.options)?;
     let (body, signature) = {
         let (store, key) = (store.clone(), backup.manifest_key.clone());
         io.run(async move { Ok((store.get(&key).await?, store.get(&format!("{key}.sig")).await?)) })?
@@ -71,6 +70,24 @@ impl Subject {
             return Err(wrong(&name, format!("It has {} bytes, or another SHA-256.", bytes.len())));
         }
         Ok(Some(bytes.to_vec()))
+    }
+
+    /// running → finalizing of a job about this backup, with what the manifest says of it.
+    pub fn start_finalizing(&self, job: Uuid) -> Result<()> {
+        let manifest = &self.manifest;
+        let keys = ObjectKeys {
+            archive: &manifest.archive.key,
+            globals: manifest.globals.as_ref().map(|globals| globals.key.as_str()),
+            manifest: &self.manifest_key,
+        };
+        let facts = ArchiveFacts {
+            size: manifest.archive.size,
+            raw_bytes: manifest.totals.raw_bytes + manifest.large_objects.raw_bytes,
+            tables: manifest.totals.tables,
+            rows: manifest.totals.rows,
+            sha256: manifest.archive.sha256.to_string(),
+        };
+        job::start_finalizing(job, &keys, &facts)
     }
 
     /// That the archive is there, with its size.

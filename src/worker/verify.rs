@@ -1,6 +1,6 @@
 //! A backup compared with its manifest, in its leader.
 
-use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
+use crate::catalog::job::{self, Job};
 use crate::pg::clock;
 use crate::pg::interrupts;
 use crate::pg::segment::Segment;
@@ -79,20 +79,8 @@ impl Work for Verification {
         if self.depth == Depth::Full {
             self.compare_archive(&subject, &segment)?;
         }
-        let keys = ObjectKeys {
-            archive: &manifest.archive.key,
-            globals: manifest.globals.as_ref().map(|globals| globals.key.as_str()),
-            manifest: &subject.manifest_key,
-        };
-        let facts = ArchiveFacts {
-            size: manifest.archive.size,
-            raw_bytes: manifest.totals.raw_bytes + manifest.large_objects.raw_bytes,
-            tables: manifest.totals.tables,
-            rows: manifest.totals.rows,
-            sha256: manifest.archive.sha256.to_string(),
-        };
         transaction(|| {
-            job::start_finalizing(job.id, &keys, &facts)?;
+            subject.start_finalizing(job.id)?;
             job::complete(job.id)
         })
     }

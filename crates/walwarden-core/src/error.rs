@@ -189,6 +189,13 @@ impl Error {
         Self::new(ErrorClass::Internal, message)
     }
 
+    /// What a reader of ours put into an error of `std::io` comes out as it went in; any other is `Internal`.
+    pub fn from_io(cause: std::io::Error) -> Self {
+        let text = cause.to_string();
+        let inner = cause.into_inner().and_then(|inner| inner.downcast::<Self>().ok());
+        inner.map_or_else(|| Self::internal(text), |error| *error)
+    }
+
     /// The same error with what was seen.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {

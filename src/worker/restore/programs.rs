@@ -66,10 +66,7 @@ pub fn other_data(
     // What pg_restore said of it comes first; a reader that failed is why it got too little.
     let fed = feeding.join().map_err(|_| Error::internal("the thread that feeds pg_restore panicked"))?;
     match fed {
-        Err(cause) if cause.get_ref().is_some_and(|inner| inner.is::<Error>()) => Err(cause
-            .into_inner()
-            .and_then(|inner| inner.downcast::<Error>().ok())
-            .map_or_else(|| Error::internal("an error got lost"), |error| *error)),
+        Err(cause) if cause.get_ref().is_some_and(|inner| inner.is::<Error>()) => Err(Error::from_io(cause)),
         _ => ended,
     }
 }

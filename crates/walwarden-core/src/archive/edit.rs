@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::rename::quoted;
 use super::toc::{Section, Toc, TocEntry, desc};
 
 /// What [`leave_out_extension`] did.
@@ -67,14 +68,7 @@ fn is_attribute(entry: &TocEntry) -> bool {
 /// The tags of what is said about the extension and its schema: pg_dump quotes the name there if it needs
 /// quotes.
 fn tags_of(name: &[u8]) -> Vec<Vec<u8>> {
-    let mut quoted = vec![b'"'];
-    for &byte in name {
-        if byte == b'"' {
-            quoted.push(byte);
-        }
-        quoted.push(byte);
-    }
-    quoted.push(b'"');
+    let quoted = quoted(name);
     let mut tags = Vec::new();
     for kind in [b"EXTENSION ".as_slice(), b"SCHEMA "] {
         for name in [name, &quoted] {

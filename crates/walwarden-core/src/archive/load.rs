@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::toc::Toc;
-use super::wire::{WireReader, put_bytes};
+use super::wire::{WireReader, put_bytes, put_count};
 use crate::error::{Error, ErrorClass, Result};
 use crate::manifest::{Manifest, Table};
 
@@ -188,12 +188,6 @@ fn room(reader: &WireReader<'_>, count: u32, length: usize) -> Result<usize> {
         return Err(reader.malformed(format!("{count} are announced in {} bytes", reader.remaining())));
     }
     Ok(count)
-}
-
-fn put_count(out: &mut Vec<u8>, count: usize) -> Result<()> {
-    let count = u32::try_from(count).map_err(|_| Error::internal("could not encode a plan of so much"))?;
-    out.extend_from_slice(&count.to_le_bytes());
-    Ok(())
 }
 
 #[cfg(test)]

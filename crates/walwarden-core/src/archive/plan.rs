@@ -1,7 +1,7 @@
 //! What a backup copies: its tables, and the pieces they are cut into, as the leader sends it to its copiers.
 
-use super::wire::{WireReader, put_bytes};
-use crate::error::{Error, Result};
+use super::wire::{WireReader, put_bytes, put_count};
+use crate::error::Result;
 
 /// Begins an encoded plan; the last byte is the encoding's version.
 const MAGIC: &[u8; 5] = b"WWPP\x02";
@@ -107,12 +107,6 @@ impl PiecePlan {
         reader.end()?;
         Ok(Self { tables, pieces })
     }
-}
-
-fn put_count(out: &mut Vec<u8>, count: usize) -> Result<()> {
-    let count = u32::try_from(count).map_err(|_| Error::internal("could not encode a plan of so much"))?;
-    out.extend_from_slice(&count.to_le_bytes());
-    Ok(())
 }
 
 #[cfg(test)]

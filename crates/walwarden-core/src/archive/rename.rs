@@ -28,7 +28,7 @@ pub fn rename_database(toc: &mut Toc, name: &[u8]) {
 }
 
 /// A name as an identifier that needs no looking up whether it is a keyword: always in quotes.
-fn quoted(name: &[u8]) -> Vec<u8> {
+pub(super) fn quoted(name: &[u8]) -> Vec<u8> {
     doubled(name, b'"')
 }
 

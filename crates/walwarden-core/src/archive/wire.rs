@@ -14,6 +14,13 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Appends how many values follow.
+pub(crate) fn put_count(out: &mut Vec<u8>, count: usize) -> Result<()> {
+    let count = u32::try_from(count).map_err(|_| Error::internal("could not encode a plan of so much"))?;
+    out.extend_from_slice(&count.to_le_bytes());
+    Ok(())
+}
+
 /// Appends a text or its absence.
 pub(crate) fn put_optional_text(out: &mut Vec<u8>, text: Option<&str>) -> Result<()> {
     match text {
