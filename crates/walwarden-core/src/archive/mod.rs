@@ -33,6 +33,7 @@ mod split;
 pub mod statement;
 mod stream;
 mod toc;
+mod token;
 pub(crate) mod wire;
 mod zstd_decoder;
 mod zstd_encoder;
