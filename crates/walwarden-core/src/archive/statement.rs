@@ -5,8 +5,13 @@
 //! list, the order of columns and a filter are pg_dump's own decision. The row carries a secret made for this one
 //! pg_dump, so that no row of a user's table can pass for a statement.
 
+use super::definition::QualifiedName;
 use super::plan::Blocks;
+use super::rename::quoted;
+use super::token::unquoted;
 use crate::error::{Error, ErrorClass, Result};
+
+const COPY: &[u8] = b"COPY ";
 
 /// Begins the one row that stands for a table's rows.
 pub const STATEMENT_MARKER: &[u8] = b"-- walwarden copies this table: ";
@@ -56,15 +61,64 @@ pub fn statement_of_blocks(statement: &[u8], blocks: Blocks) -> Option<Vec<u8>> 
 /// The table's name and the column list without its parentheses, as pg_dump writes them (pg_dump.c:
 /// dumpTableData_copy). No server encoding has bytes of ASCII inside a longer character.
 fn relation_and_columns(statement: &[u8]) -> Option<(&[u8], &[u8])> {
-    let rest = statement.strip_prefix(b"COPY ")?;
+    let (schema, relation) = relation_lengths(statement)?;
+    let (relation, rest) = statement.strip_prefix(COPY)?.split_at_checked(schema + 1 + relation)?;
+    let columns = rest.strip_prefix(b" (")?.strip_suffix(b") TO stdout")?;
+    (!columns.is_empty()).then_some((relation, columns))
+}
+
+/// How long the names of the schema and the table are.
+fn relation_lengths(statement: &[u8]) -> Option<(usize, usize)> {
+    let rest = statement.strip_prefix(COPY)?;
     let schema = identifier_length(rest)?;
     if rest.get(schema) != Some(&b'.') {
         return None;
     }
-    let relation = schema + 1 + identifier_length(rest.get(schema + 1..)?)?;
-    let (relation, rest) = rest.split_at_checked(relation)?;
-    let columns = rest.strip_prefix(b" (")?.strip_suffix(b") TO stdout")?;
-    (!columns.is_empty()).then_some((relation, columns))
+    Some((schema, identifier_length(rest.get(schema + 1..)?)?))
+}
+
+/// The table that a `COPY schema.table ...` is of.
+pub(super) fn relation_of(statement: &[u8]) -> Option<QualifiedName> {
+    let (schema, relation) = relation_lengths(statement)?;
+    let rest = statement.strip_prefix(COPY)?;
+    let name = |from: usize, length: usize| Some(unquoted(rest.get(from..from + length)?, b'"'));
+    Some(QualifiedName { schema: name(0, schema)?, name: name(schema + 1, relation)? })
+}
+
+/// The same statement of another table.
+pub(super) fn of_relation(statement: &[u8], schema: &[u8], table: &[u8]) -> Option<Vec<u8>> {
+    let (old_schema, old_table) = relation_lengths(statement)?;
+    let rest = statement.get(COPY.len() + old_schema + 1 + old_table..)?;
+    Some([COPY, &quoted(schema), b".", &quoted(table), rest].concat())
+}
+
+/// The columns of a `COPY schema.table (columns) FROM stdin` of an archive, or of the like, in the order of the fields.
+///
+/// # Errors
+/// `Archive` if it is no such statement.
+pub fn columns_of(statement: &[u8]) -> Result<Vec<Vec<u8>>> {
+    column_list(statement).ok_or_else(|| {
+        Error::new(ErrorClass::Archive, "could not find the columns of a table")
+            .detail(format!("Its statement is: {}", String::from_utf8_lossy(statement).trim_end()))
+    })
+}
+
+fn column_list(statement: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (schema, relation) = relation_lengths(statement)?;
+    let rest = statement.get(COPY.len() + schema + 1 + relation..)?;
+    let mut columns = Vec::new();
+    let Some(mut list) = rest.strip_prefix(b" (") else {
+        // A table without columns has no list, but the space that was to follow it.
+        return (rest.starts_with(b"  FROM ") || rest.starts_with(b"  TO ")).then_some(columns);
+    };
+    loop {
+        let (column, rest) = list.split_at_checked(identifier_length(list)?)?;
+        columns.push(unquoted(column, b'"'));
+        match rest.strip_prefix(b", ") {
+            Some(next) => list = next,
+            None => return rest.starts_with(b") ").then_some(columns),
+        }
+    }
 }
 
 /// The length of the identifier that `text` begins with.
@@ -159,5 +213,50 @@ mod tests {
             assert_eq!(of_blocks(statement), None, "{statement}");
             assert!(!is_of_a_whole_table(statement.as_bytes()));
         }
+    }
+
+    fn columns(statement: &str) -> Vec<String> {
+        let columns = columns_of(statement.as_bytes()).unwrap();
+        columns.into_iter().map(|column| String::from_utf8(column).unwrap()).collect()
+    }
+
+    #[test]
+    fn columns_are_named_without_quotes() {
+        for (statement, names) in [
+            ("COPY s.t (a) FROM stdin;\n", vec!["a"]),
+            (
+                "COPY \"S\".\"T (x\" (a, \"b, c\", \"d) FROM \"\"x\", \"größe\") FROM stdin;\n",
+                vec!["a", "b, c", "d) FROM \"x", "größe"],
+            ),
+            ("COPY s.t (a, b) TO stdout", vec!["a", "b"]),
+            ("COPY s.t  FROM stdin;\n", vec![]),
+        ] {
+            assert_eq!(columns(statement), names, "{statement}");
+        }
+        for statement in [
+            "",
+            "COPY s.t",
+            "COPY s.t (a",
+            "COPY s.t () FROM stdin;",
+            "COPY s.t (a b) FROM stdin;",
+            "COPY (SELECT 1) TO stdout",
+        ] {
+            assert_eq!(
+                columns_of(statement.as_bytes()).unwrap_err().class,
+                ErrorClass::Archive,
+                "{statement}"
+            );
+        }
+    }
+
+    #[test]
+    fn rows_go_to_another_table() {
+        let statement = b"COPY s.\"Root\" (a, \"b c\") FROM stdin;\n";
+        assert_eq!(
+            relation_of(statement),
+            Some(QualifiedName { schema: b"s".to_vec(), name: b"Root".to_vec() })
+        );
+        let other = of_relation(statement, b"s", b"a\"b").unwrap();
+        assert_eq!(other, b"COPY \"s\".\"a\"\"b\" (a, \"b c\") FROM stdin;\n");
     }
 }

@@ -14,26 +14,68 @@ pub mod desc {
     pub const ACL: &[u8] = b"ACL";
     /// The large objects' data.
     pub const BLOBS: &[u8] = b"BLOBS";
+    /// A CHECK that is not part of CREATE TABLE or CREATE DOMAIN.
+    pub const CHECK_CONSTRAINT: &[u8] = b"CHECK CONSTRAINT";
     /// A comment on an object.
     pub const COMMENT: &[u8] = b"COMMENT";
+    /// A primary key, a unique or exclusion constraint; since PostgreSQL 18 also a NOT NULL.
+    pub const CONSTRAINT: &[u8] = b"CONSTRAINT";
     /// CREATE DATABASE.
     pub const DATABASE: &[u8] = b"DATABASE";
     /// Settings of the database itself.
     pub const DATABASE_PROPERTIES: &[u8] = b"DATABASE PROPERTIES";
+    /// A column's default that is not part of CREATE TABLE.
+    pub const DEFAULT: &[u8] = b"DEFAULT";
+    /// CREATE DOMAIN.
+    pub const DOMAIN: &[u8] = b"DOMAIN";
     /// CREATE EXTENSION.
     pub const EXTENSION: &[u8] = b"EXTENSION";
+    /// A foreign key.
+    pub const FK_CONSTRAINT: &[u8] = b"FK CONSTRAINT";
     /// CREATE FOREIGN TABLE.
     pub const FOREIGN_TABLE: &[u8] = b"FOREIGN TABLE";
+    /// CREATE INDEX.
+    pub const INDEX: &[u8] = b"INDEX";
+    /// ATTACH PARTITION of an index, tagged with the partition's index.
+    pub const INDEX_ATTACH: &[u8] = b"INDEX ATTACH";
+    /// CREATE MATERIALIZED VIEW.
+    pub const MATERIALIZED_VIEW: &[u8] = b"MATERIALIZED VIEW";
+    /// REFRESH MATERIALIZED VIEW.
+    pub const MATERIALIZED_VIEW_DATA: &[u8] = b"MATERIALIZED VIEW DATA";
+    /// CREATE OPERATOR CLASS.
+    pub const OPERATOR_CLASS: &[u8] = b"OPERATOR CLASS";
+    /// A policy of row security.
+    pub const POLICY: &[u8] = b"POLICY";
+    /// CREATE RULE, or CREATE OR REPLACE VIEW of a view that was made empty at first.
+    pub const RULE: &[u8] = b"RULE";
     /// CREATE SCHEMA.
     pub const SCHEMA: &[u8] = b"SCHEMA";
     /// A security label of an object.
     pub const SECURITY_LABEL: &[u8] = b"SECURITY LABEL";
+    /// CREATE SEQUENCE, or a column made an identity.
+    pub const SEQUENCE: &[u8] = b"SEQUENCE";
+    /// A sequence's value.
+    pub const SEQUENCE_SET: &[u8] = b"SEQUENCE SET";
+    /// CREATE SERVER.
+    pub const SERVER: &[u8] = b"SERVER";
+    /// CREATE TYPE of a name only, for the functions that the type needs.
+    pub const SHELL_TYPE: &[u8] = b"SHELL TYPE";
+    /// What ANALYZE found.
+    pub const STATISTICS_DATA: &[u8] = b"STATISTICS DATA";
     /// CREATE TABLE.
     pub const TABLE: &[u8] = b"TABLE";
     /// ATTACH PARTITION, tagged with the partition's name.
     pub const TABLE_ATTACH: &[u8] = b"TABLE ATTACH";
     /// A table's rows.
     pub const TABLE_DATA: &[u8] = b"TABLE DATA";
+    /// CREATE TRIGGER.
+    pub const TRIGGER: &[u8] = b"TRIGGER";
+    /// CREATE TYPE.
+    pub const TYPE: &[u8] = b"TYPE";
+    /// CREATE USER MAPPING.
+    pub const USER_MAPPING: &[u8] = b"USER MAPPING";
+    /// CREATE VIEW.
+    pub const VIEW: &[u8] = b"VIEW";
 }
 
 /// WITH OIDS, of a time when tables had them. pg_dump still writes it for every entry.

@@ -6,3 +6,4 @@ mod order;
 mod pieces;
 mod round_trip;
 pub(crate) mod samples;
+mod selection;
