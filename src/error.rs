@@ -45,26 +45,12 @@ fn sayable(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
 }
 
+/// PostgreSQL packs the five characters of a SQLSTATE six bits each (MAKE_SQLSTATE in elog.h).
 fn sqlstate(class: ErrorClass) -> PgSqlErrorCode {
-    match class {
-        ErrorClass::InvalidInput => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-        ErrorClass::NotFound => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-        ErrorClass::AlreadyExists => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
-        ErrorClass::NotPermitted => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        ErrorClass::WrongState => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        ErrorClass::Configuration | ErrorClass::Key => PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR,
-        ErrorClass::Resources => PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
-        ErrorClass::LockTimeout => PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
-        ErrorClass::Database | ErrorClass::ChildProcess => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
-        ErrorClass::Archive | ErrorClass::StorageCorrupt => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
-        ErrorClass::StoragePermission | ErrorClass::StorageNotFound | ErrorClass::StorageConflict => {
-            PgSqlErrorCode::ERRCODE_IO_ERROR
-        }
-        ErrorClass::StorageUnreachable => PgSqlErrorCode::ERRCODE_CONNECTION_EXCEPTION,
-        ErrorClass::StorageFull => PgSqlErrorCode::ERRCODE_DISK_FULL,
-        ErrorClass::Storage | ErrorClass::Lost => PgSqlErrorCode::ERRCODE_SYSTEM_ERROR,
-        ErrorClass::Canceled => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
-        ErrorClass::Terminated => PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN,
-        ErrorClass::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-    }
+    let packed = class
+        .sqlstate()
+        .bytes()
+        .rev()
+        .fold(0, |code, byte| code << 6 | i32::from(byte.wrapping_sub(b'0') & 0x3f));
+    PgSqlErrorCode::from(packed)
 }
