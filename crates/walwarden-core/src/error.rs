@@ -47,6 +47,8 @@ pub enum ErrorClass {
     StorageCorrupt,
     /// Storage failed in another way.
     Storage,
+    /// A restored database is not what it must be.
+    TestFailed,
     /// The user canceled the job.
     Canceled,
     /// An administrator or a shutdown ended the process.
@@ -59,7 +61,7 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// Every class, for documentation and tests.
-    pub const ALL: [ErrorClass; 23] = [
+    pub const ALL: [ErrorClass; 24] = [
         Self::InvalidInput,
         Self::NotFound,
         Self::AlreadyExists,
@@ -79,6 +81,7 @@ impl ErrorClass {
         Self::StorageFull,
         Self::StorageCorrupt,
         Self::Storage,
+        Self::TestFailed,
         Self::Canceled,
         Self::Terminated,
         Self::Lost,
@@ -107,6 +110,7 @@ impl ErrorClass {
             Self::StorageFull => "storage_full",
             Self::StorageCorrupt => "storage_corrupt",
             Self::Storage => "storage",
+            Self::TestFailed => "test_failed",
             Self::Canceled => "canceled",
             Self::Terminated => "terminated",
             Self::Lost => "lost",
@@ -136,6 +140,7 @@ impl ErrorClass {
             Self::StorageUnreachable => "08000",
             Self::StorageFull => "53100",
             Self::Storage | Self::Lost => "58000",
+            Self::TestFailed => "P0004",
             Self::Canceled => "57014",
             Self::Terminated => "57P01",
             Self::Internal => "XX000",

@@ -6,6 +6,7 @@ pub mod archive;
 pub mod audit;
 pub mod blocker;
 pub mod error;
+pub mod examination;
 pub mod job;
 pub mod key;
 pub mod manifest;

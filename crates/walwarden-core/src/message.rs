@@ -5,11 +5,12 @@
 //! the version of this encoding.
 
 use crate::archive::wire::{WireReader, put_bytes, put_optional_text};
-use crate::archive::{Algorithm, Compression, LoadPlan, PiecePlan, PieceSummary, TableSize};
+use crate::archive::{Algorithm, Compression, LoadPlan, PiecePlan, PieceSummary, TableLoad, TableSize};
 use crate::error::{Error, ErrorClass, Result};
+use crate::examination::Examination;
 
 /// Version of the messages' encoding.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 const TAG_SNAPSHOT_READY: u8 = b'S';
 const TAG_PIECE_BYTES: u8 = b'B';
@@ -19,6 +20,8 @@ const TAG_FAILED: u8 = b'X';
 const TAG_PLAN: u8 = b'P';
 const TAG_LOAD: u8 = b'L';
 const TAG_DONE: u8 = b'D';
+const TAG_EXAMINE: u8 = b'T';
+const TAG_ANSWER: u8 = b'A';
 
 /// Bytes in front of the payload of [`CopierMessage::PieceBytes`].
 pub const PIECE_BYTES_HEADER_LEN: usize = 5;
@@ -30,7 +33,7 @@ pub const fn piece_bytes_header(piece: u32) -> [u8; PIECE_BYTES_HEADER_LEN] {
     [TAG_PIECE_BYTES, a, b, c, d]
 }
 
-/// From a copier to the leader. A loader has but its last two.
+/// From a copier to the leader. A loader has but its last two, an examiner its last three.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopierMessage<'a> {
     /// A snapshot was taken and exported; it lives as long as the first copier's transaction.
@@ -57,6 +60,11 @@ pub enum CopierMessage<'a> {
         piece: u32,
         /// What it turned out to be.
         summary: PieceSummary,
+    },
+    /// What the smoke query answered.
+    Answer {
+        /// The first column of its first row.
+        answer: String,
     },
     /// The copier has no pieces left.
     Finished,
@@ -101,6 +109,10 @@ impl<'a> CopierMessage<'a> {
                 out.extend_from_slice(&length.to_le_bytes());
                 out.extend_from_slice(sha256);
             }
+            Self::Answer { answer } => {
+                out.push(TAG_ANSWER);
+                put_bytes(&mut out, answer.as_bytes())?;
+            }
             Self::Finished => out.push(TAG_FINISHED),
             Self::Failed { error } => {
                 out.push(TAG_FAILED);
@@ -139,6 +151,7 @@ impl<'a> CopierMessage<'a> {
                     sha256: reader.array()?,
                 },
             },
+            TAG_ANSWER => Self::Answer { answer: reader.text()? },
             TAG_FINISHED => Self::Finished,
             TAG_FAILED => Self::Failed {
                 error: Error {
@@ -155,7 +168,7 @@ impl<'a> CopierMessage<'a> {
     }
 }
 
-/// From the leader to a copier or a loader.
+/// From the leader to a copier, a loader or an examiner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaderMessage {
     /// What to load.
@@ -170,7 +183,11 @@ pub enum LeaderMessage {
         algorithm: Algorithm,
         /// The pieces to share.
         plan: LoadPlan,
+        /// The new table that all of it goes into, if it does not go into those that it came from.
+        table: Option<TableLoad>,
     },
+    /// What to examine.
+    Examine(Examination),
     /// What to copy.
     Plan {
         /// The snapshot to copy under, for a copier that has not taken it itself.
@@ -189,12 +206,21 @@ impl LeaderMessage {
     pub fn encode(&self) -> Result<Vec<u8>> {
         match self {
             Self::Done => Ok(vec![TAG_DONE]),
-            Self::Load { url, options, key, algorithm, plan } => {
-                let mut out = vec![TAG_LOAD, VERSION, algorithm.code()];
+            Self::Load { url, options, key, algorithm, plan, table } => {
+                let mut out = vec![TAG_LOAD, VERSION, algorithm.code(), u8::from(table.is_some())];
                 for text in [url, options, key] {
                     put_bytes(&mut out, text.as_bytes())?;
                 }
+                if let Some(table) = table {
+                    table.encode_to(&mut out)?;
+                }
                 plan.encode_to(&mut out)?;
+                Ok(out)
+            }
+            Self::Examine(examination) => {
+                let mut out = vec![TAG_EXAMINE, VERSION];
+                serde_json::to_writer(&mut out, examination)
+                    .map_err(|cause| Error::internal(format!("could not encode an examination: {cause}")))?;
                 Ok(out)
             }
             Self::Plan { snapshot, compression, plan } => {
@@ -222,8 +248,17 @@ impl LeaderMessage {
                 let code = reader.u8()?;
                 let algorithm = Algorithm::from_code(code)
                     .ok_or_else(|| reader.malformed(format!("{code} is no compression")))?;
+                let has_table = reader.u8()? != 0;
                 let (url, options, key) = (reader.text()?, reader.text()?, reader.text()?);
-                Ok(Self::Load { url, options, key, algorithm, plan: LoadPlan::decode(reader.remainder())? })
+                let table = if has_table { Some(TableLoad::decode(&mut reader)?) } else { None };
+                let plan = LoadPlan::decode(reader.remainder())?;
+                Ok(Self::Load { url, options, key, algorithm, plan, table })
+            }
+            TAG_EXAMINE => {
+                check_version(&mut reader)?;
+                serde_json::from_slice(reader.remainder())
+                    .map(Self::Examine)
+                    .map_err(|cause| reader.malformed(cause.to_string()))
             }
             TAG_DONE => {
                 reader.end()?;
@@ -268,7 +303,7 @@ mod tests {
                     sizes: vec![TableSize { oid: 258, blocks: 3, bytes: 4 }],
                 },
                 [
-                    b"S\x02".as_slice(),
+                    b"S\x03".as_slice(),
                     &[0x48, 0xd8, 0x74, 0xb3, 0x16, 0, 0, 0],
                     &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
                     b"\x06\0\0\x000000-1",
@@ -290,6 +325,7 @@ mod tests {
                 ]
                 .concat(),
             ),
+            (CopierMessage::Answer { answer: "t".into() }, b"A\x01\0\0\0t".to_vec()),
             (CopierMessage::Finished, b"F".to_vec()),
             (
                 CopierMessage::Failed { error: Error::new(ErrorClass::Lost, "no").hint("é") },
@@ -315,11 +351,38 @@ mod tests {
             compression: Compression::None,
             plan: PiecePlan::default(),
         };
-        let bytes = b"P\x02\x03\0\0\x000-1\x04\0\0\0noneWWPP\x02\0\0\0\0\0\0\0\0";
+        let bytes = b"P\x03\x03\0\0\x000-1\x04\0\0\0noneWWPP\x02\0\0\0\0\0\0\0\0";
         assert_eq!(message.encode().unwrap(), bytes);
         assert_eq!(LeaderMessage::decode(bytes).unwrap(), message);
         for end in 0..bytes.len() {
             assert!(LeaderMessage::decode(&bytes[..end]).is_err());
+        }
+    }
+
+    #[test]
+    fn orders_to_load_and_to_examine_read_back() {
+        let load = |table| LeaderMessage::Load {
+            url: "s3://b".into(),
+            options: "{}".into(),
+            key: "k".into(),
+            algorithm: Algorithm::Gzip,
+            plan: LoadPlan::default(),
+            table,
+        };
+        let table = TableLoad {
+            role: "r".into(),
+            schema: "s".into(),
+            name: "t".into(),
+            definitions: vec![b"CREATE TABLE s.t (a int);".to_vec(), b"\xff".to_vec()],
+            indexes: vec![],
+        };
+        let examination = Examination { smoke: Some("SELECT 1".into()), ..Examination::default() };
+        for message in [load(None), load(Some(table)), LeaderMessage::Examine(examination)] {
+            let bytes = message.encode().unwrap();
+            assert_eq!(LeaderMessage::decode(&bytes).unwrap(), message);
+            for end in 0..bytes.len() {
+                assert!(LeaderMessage::decode(&bytes[..end]).is_err(), "{message:?} cut to {end}");
+            }
         }
     }
 

@@ -110,6 +110,11 @@ impl LoadPlan {
         Ok(plan)
     }
 
+    /// The table of a piece of this plan.
+    pub fn table(&self, piece: &LoadedPiece) -> Result<&LoadedTable> {
+        self.tables.get(piece.table as usize).ok_or_else(|| Error::internal("a piece has no table"))
+    }
+
     fn add(&mut self, piece: LoadedPiece) {
         let end = piece.offset + piece.length;
         match self.batches.last_mut() {

@@ -34,12 +34,14 @@ mod plan;
 mod primitive;
 mod reader;
 mod rename;
+mod rows_only;
 mod sections;
 mod selection;
 mod source;
 mod split;
 pub mod statement;
 mod stream;
+mod table_load;
 mod toc;
 mod token;
 pub(crate) mod wire;
@@ -61,8 +63,10 @@ pub use plaintext::BlockPlaintext;
 pub use plan::{Blocks, PiecePlan, PlannedPiece, PlannedTable};
 pub use reader::{ArchiveReader, BlockStart, MAX_CHUNK_LENGTH, first_chunk};
 pub use rename::rename_database;
+pub use rows_only::check_rows;
 pub use selection::{Selection, TableName};
 pub use split::{PIECE_BYTES, TableSize, split};
+pub use table_load::TableLoad;
 pub use toc::{DataOffset, OffsetState, Section, Toc, TocEntry, desc};
 
 #[cfg(test)]

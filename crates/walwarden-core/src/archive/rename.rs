@@ -34,7 +34,7 @@ pub(super) fn quoted(name: &[u8]) -> Vec<u8> {
 }
 
 /// In quotes, those within doubled.
-fn doubled(text: &[u8], quote: u8) -> Vec<u8> {
+pub(super) fn doubled(text: &[u8], quote: u8) -> Vec<u8> {
     let mut out = vec![quote];
     for &byte in text {
         if byte == quote {

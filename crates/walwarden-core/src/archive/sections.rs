@@ -20,9 +20,7 @@ impl Toc {
 
     /// What `pg_restore --data-only` restores: rows, values of sequences, and large objects with what is said about them.
     pub fn only_data(&self) -> Self {
-        self.only(|entry| {
-            is_data(entry) || matches!(entry.desc.as_slice(), b"ENCODING" | b"STDSTRINGS" | b"SEARCHPATH")
-        })
+        self.only(|entry| is_data(entry) || is_setting(entry))
     }
 
     fn only(&self, is_wanted: impl Fn(&TocEntry) -> bool) -> Self {
@@ -66,6 +64,11 @@ fn is_data(entry: &TocEntry) -> bool {
             entry.desc.as_slice(),
             desc::TABLE_DATA | desc::BLOBS | desc::SEQUENCE_SET | b"BLOB" | b"BLOB METADATA"
         )
+}
+
+/// Whether it is about how the archive is read.
+pub(super) fn is_setting(entry: &TocEntry) -> bool {
+    matches!(entry.desc.as_slice(), b"ENCODING" | b"STDSTRINGS" | b"SEARCHPATH")
 }
 
 #[cfg(test)]
