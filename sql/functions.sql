@@ -17,12 +17,30 @@ CREATE FUNCTION walwarden.verify(job uuid, depth text DEFAULT 'full') RETURNS uu
 COMMENT ON FUNCTION walwarden.verify(uuid, text) IS
     'queue the verification of a backup and return its job id; depth is full (every byte, block and row) or manifest (signature, globals, sizes)';
 
-CREATE FUNCTION walwarden.restore(job uuid, database text, overwrite boolean DEFAULT false, jobs integer DEFAULT NULL,
-        owner boolean DEFAULT true, privileges boolean DEFAULT true, tablespaces boolean DEFAULT true) RETURNS uuid
-    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'restore_wrapper';
-COMMENT ON FUNCTION walwarden.restore(uuid, text, boolean, integer, boolean, boolean, boolean) IS
-    'queue the restore of a backup into a new database and return its job id; the database has its name when all is restored';
+CREATE FUNCTION walwarden._restore(job uuid, "order" text) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_restore_wrapper';
+
+CREATE FUNCTION walwarden._restore_table(job uuid, "order" text) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_restore_table_wrapper';
+
+CREATE FUNCTION walwarden._restore_test(job uuid, schedule text, "order" text) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_restore_test_wrapper';
+
+-- With the rights of the caller, whose types' functions they call: see src/api/read_table.rs.
+CREATE FUNCTION walwarden.read_table(job uuid, "table" text) RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000
+    AS 'MODULE_PATHNAME', 'read_table_wrapper';
+COMMENT ON FUNCTION walwarden.read_table(uuid, text) IS
+    'the rows of a table as they were in a backup: SELECT * FROM walwarden.read_table(job, ''public.users'') AS t(id integer, name text)';
+
+CREATE FUNCTION walwarden.read_table(job uuid, "table" text, row_type anyelement) RETURNS SETOF anyelement
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000
+    AS 'MODULE_PATHNAME', 'read_table_wrapper';
+COMMENT ON FUNCTION walwarden.read_table(uuid, text, anyelement) IS
+    'the same in a row type: SELECT * FROM walwarden.read_table(job, ''public.users'', NULL::public.users); columns that the backup does not have are NULL';
 
 CREATE FUNCTION walwarden.wait_for(job uuid, timeout interval DEFAULT NULL) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -47,10 +65,11 @@ CREATE FUNCTION walwarden._refuse_transaction_block(what text) RETURNS void
 
 CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT 'local',
         jobs integer DEFAULT NULL, compression text DEFAULT NULL, max_rate text DEFAULT NULL,
-        verify_cron text DEFAULT NULL, verify_depth text DEFAULT 'full') RETURNS timestamptz
+        verify_cron text DEFAULT NULL, verify_depth text DEFAULT 'full', restore_test_cron text DEFAULT NULL,
+        smoke text DEFAULT NULL, expect text DEFAULT NULL) RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'define_schedule_wrapper';
-COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text) IS
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text) IS
     'define a schedule, or define it anew: five-field cron in a time zone; blank runs by hand only; return the next run';
 
 CREATE FUNCTION walwarden.unschedule(name text) RETURNS void
@@ -156,6 +175,78 @@ END
 $$;
 COMMENT ON FUNCTION walwarden.alter_storage(text, text, jsonb) IS
     'change the URL or the options of a storage; NULL leaves them; options are replaced as a whole';
+
+-- 'public.users', quoted where an identifier needs it, as {"schema": ..., "name": ...}.
+CREATE FUNCTION walwarden._table_name(name text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    parts text[] := pg_catalog.parse_ident(name);
+BEGIN
+    IF pg_catalog.cardinality(parts) IS DISTINCT FROM 2 THEN
+        RAISE EXCEPTION 'a table must be named with its schema, not "%"', coalesce(name, 'NULL') USING ERRCODE = '22023',
+            HINT = 'Examples: public.users, public."Users".';
+    END IF;
+    RETURN pg_catalog.jsonb_build_object('schema', parts[1], 'name', parts[2]);
+END
+$$;
+
+CREATE FUNCTION walwarden._table_names(names text[]) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_catalog.jsonb_agg(walwarden._table_name(name) ORDER BY place)
+      FROM ROWS FROM (pg_catalog.unnest(names)) WITH ORDINALITY AS given (name, place)
+$$;
+
+CREATE FUNCTION walwarden.restore(job uuid, database text, overwrite boolean DEFAULT false, jobs integer DEFAULT NULL,
+        owner boolean DEFAULT true, privileges boolean DEFAULT true, tablespaces boolean DEFAULT true,
+        globals boolean DEFAULT false, schema_only boolean DEFAULT false, data_only boolean DEFAULT false,
+        schemas text[] DEFAULT NULL, exclude_schemas text[] DEFAULT NULL,
+        tables text[] DEFAULT NULL, exclude_tables text[] DEFAULT NULL) RETURNS uuid
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF database IS NULL THEN
+        RAISE EXCEPTION 'database must not be NULL' USING ERRCODE = '22023';
+    END IF;
+    RETURN walwarden._restore(job, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'database', database, 'overwrite', overwrite, 'jobs', jobs, 'owner', owner, 'privileges', privileges,
+        'tablespaces', tablespaces, 'globals', globals, 'schema_only', schema_only, 'data_only', data_only,
+        'schemas', schemas, 'exclude_schemas', exclude_schemas,
+        'tables', walwarden._table_names(tables), 'exclude_tables', walwarden._table_names(exclude_tables)))::text);
+END
+$$;
+COMMENT ON FUNCTION walwarden.restore(uuid, text, boolean, integer, boolean, boolean, boolean, boolean, boolean, boolean, text[], text[], text[], text[]) IS
+    'queue the restore of a backup, or a part of it, into a new database and return its job id; the database has its name when all is restored';
+
+CREATE FUNCTION walwarden.restore_table(job uuid, "table" text, "into" text) RETURNS uuid
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN walwarden._restore_table(job, pg_catalog.jsonb_build_object(
+        'table', walwarden._table_name("table"), 'into', walwarden._table_name("into"))::text);
+END
+$$;
+COMMENT ON FUNCTION walwarden.restore_table(uuid, text, text) IS
+    'queue the restore of one table of a backup into a new table of this database and return its job id; it is there with all rows or not at all';
+
+CREATE FUNCTION walwarden.restore_test(job uuid, smoke text DEFAULT NULL, expect text DEFAULT NULL, jobs integer DEFAULT NULL)
+        RETURNS uuid
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN walwarden._restore_test(job, NULL, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'jobs', jobs, 'smoke', smoke, 'expect', expect))::text);
+END
+$$;
+COMMENT ON FUNCTION walwarden.restore_test(uuid, text, text, integer) IS
+    'queue a restore into a scratch database, which is analyzed, counted, asked the smoke query and dropped, and return its job id';
+
+CREATE FUNCTION walwarden.restore_test(schedule text, smoke text DEFAULT NULL, expect text DEFAULT NULL, jobs integer DEFAULT NULL)
+        RETURNS uuid
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN walwarden._restore_test(NULL, schedule, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'jobs', jobs, 'smoke', smoke, 'expect', expect))::text);
+END
+$$;
+COMMENT ON FUNCTION walwarden.restore_test(text, text, text, integer) IS
+    'the same with the newest backup of a schedule, and with its smoke query unless another one is given';
 
 CREATE FUNCTION walwarden.manifest(job uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

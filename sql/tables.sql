@@ -32,17 +32,27 @@ CREATE TABLE walwarden.schedule (
     max_rate      bigint CHECK (max_rate > 0),
     verify_cron   text,
     verify_depth  text NOT NULL DEFAULT 'full' CHECK (verify_depth IN ('manifest', 'full')),
+    restore_test_cron text,
+    smoke         text,
+    expect        text,
+    smoke_role    text,
     enabled       boolean NOT NULL DEFAULT true,
     checked_until timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     created_by    text NOT NULL DEFAULT session_user,
-    created_at    timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CHECK (expect IS NULL OR smoke IS NOT NULL),
+    CHECK ((smoke IS NULL) = (smoke_role IS NULL))
 );
-COMMENT ON TABLE walwarden.schedule IS 'when to back up, to which storage, and when to verify';
+COMMENT ON TABLE walwarden.schedule IS 'when to back up, to which storage, when to verify, and when to test restoring';
 COMMENT ON COLUMN walwarden.schedule.cron IS 'five fields; NULL runs by hand only';
 COMMENT ON COLUMN walwarden.schedule.jobs IS 'copiers; NULL is one a processor';
 COMMENT ON COLUMN walwarden.schedule.compression IS 'NULL is zstd where the pg_restore of the server reads it, else gzip';
 COMMENT ON COLUMN walwarden.schedule.max_rate IS 'bytes a second that go to storage; NULL is no limit';
 COMMENT ON COLUMN walwarden.schedule.verify_cron IS 'when the newest backup of the schedule is verified; NULL is never';
+COMMENT ON COLUMN walwarden.schedule.restore_test_cron IS 'when the newest backup of the schedule is restored into a scratch database; NULL is never';
+COMMENT ON COLUMN walwarden.schedule.smoke IS 'a query that is asked there';
+COMMENT ON COLUMN walwarden.schedule.expect IS 'what it must answer; NULL is anything but NULL and false';
+COMMENT ON COLUMN walwarden.schedule.smoke_role IS 'the role that asks it: who defined the schedule';
 COMMENT ON COLUMN walwarden.schedule.checked_until IS 'scheduled times up to here have been run, skipped or missed';
 
 CREATE TABLE walwarden.job (
@@ -62,6 +72,7 @@ CREATE TABLE walwarden.job (
     backup          uuid,
     depth           text CHECK (depth IN ('manifest', 'full')),
     options         jsonb,
+    smoke_answer    text,
     copiers         integer CHECK (copiers > 0),
     copiers_note    text,
     queued_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -102,7 +113,8 @@ COMMENT ON TABLE walwarden.job IS 'every job there ever was; a finished one is s
 COMMENT ON COLUMN walwarden.job.scheduled_for IS 'the time of the schedule this job stands for';
 COMMENT ON COLUMN walwarden.job.backup IS 'the job whose backup this one is about; NULL for a backup';
 COMMENT ON COLUMN walwarden.job.depth IS 'how much of the backup is verified';
-COMMENT ON COLUMN walwarden.job.options IS 'how a backup is restored';
+COMMENT ON COLUMN walwarden.job.options IS 'what of a backup is restored and how, or what a restore test looks at';
+COMMENT ON COLUMN walwarden.job.smoke_answer IS 'what the smoke query of a restore test answered: its first 1000 characters';
 COMMENT ON COLUMN walwarden.job.scratch_database IS 'a database that must go when the job has ended';
 COMMENT ON COLUMN walwarden.job.snapshot_at IS 'the moment whose data the backup holds: the recovery point';
 COMMENT ON COLUMN walwarden.job.jobs IS 'copiers that were asked for; NULL is one a processor';

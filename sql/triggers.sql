@@ -81,6 +81,10 @@ BEGIN
         'backup', NEW.backup,
         'depth', NEW.depth,
         'database', NEW.options ->> 'database',
+        'table', NEW.options -> 'table',
+        'into', NEW.options -> 'into',
+        'smoke', NEW.options ->> 'smoke',
+        'smoke_answer', NEW.smoke_answer,
         'attempt', NEW.attempt));
     IF NEW.state = 'queued' THEN
         detail := detail || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
@@ -152,9 +156,9 @@ CREATE CONSTRAINT TRIGGER schedule_audit AFTER INSERT OR DELETE ON walwarden.sch
 CREATE CONSTRAINT TRIGGER schedule_audit_update AFTER UPDATE ON walwarden.schedule
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     WHEN ((OLD.cron, OLD.time_zone, OLD.storage, OLD.jobs, OLD.compression, OLD.max_rate, OLD.verify_cron,
-           OLD.verify_depth, OLD.enabled)
+           OLD.verify_depth, OLD.restore_test_cron, OLD.smoke, OLD.expect, OLD.smoke_role, OLD.enabled)
           IS DISTINCT FROM (NEW.cron, NEW.time_zone, NEW.storage, NEW.jobs, NEW.compression, NEW.max_rate, NEW.verify_cron,
-                                NEW.verify_depth, NEW.enabled))
+                                NEW.verify_depth, NEW.restore_test_cron, NEW.smoke, NEW.expect, NEW.smoke_role, NEW.enabled))
     EXECUTE FUNCTION walwarden._audit_definition();
 ALTER TABLE walwarden.storage ENABLE ALWAYS TRIGGER storage_audit;
 ALTER TABLE walwarden.schedule ENABLE ALWAYS TRIGGER schedule_audit;

@@ -1,7 +1,7 @@
 -- What people read. Owned by the extension's owner, readable by pg_monitor (grants.sql).
 
 CREATE VIEW walwarden.jobs AS
-SELECT id, kind, state, backup, depth, options, schedule, storage, trigger, scheduled_for, attempt, requested_by,
+SELECT id, kind, state, backup, depth, options, smoke_answer, schedule, storage, trigger, scheduled_for, attempt, requested_by,
        queued_at, claimed_at, started_at, finalizing_at, finalized_at,
        coalesce(finalized_at, pg_catalog.clock_timestamp()) - started_at AS duration,
        jobs, copiers, copiers_note, compression, max_rate,
@@ -12,20 +12,27 @@ SELECT id, kind, state, backup, depth, options, schedule, storage, trigger, sche
   FROM walwarden.job;
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 
--- A verification that finds something wrong stands until a later one, at least as deep, finds nothing. Where storage was not
--- to be reached, or somebody canceled, nothing was found out.
+-- What a verification or a restore test finds wrong stands until a later verification, at least as deep, finds nothing. Where
+-- storage was not to be reached, or somebody canceled, nothing was found out. A restore test that fails for another reason says
+-- nothing of the bytes: the newest one stands until the next.
 CREATE VIEW walwarden.backups AS
 SELECT j.id AS job, j.schedule, j.storage, j.snapshot_at, j.snapshot_lsn, j.finalized_at, j.tables, j.rows,
        pg_catalog.pg_size_pretty(j.size_bytes) AS size, j.size_bytes, j.raw_bytes, j.sha256,
        j.object_key, j.globals_key, j.manifest_key, j.expires_at,
-       good.finalized_at AS verified_at, good.depth AS verified,
+       good.finalized_at AS verified_at, good.depth AS verified, tested.finalized_at AS tested_at,
+       test.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) test.error_detail, '') AS test_failure,
        bad.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) bad.error_detail, '') AS damage
   FROM walwarden.job AS j
   LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth FROM walwarden.job AS v
                       WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind = 'verify' AND v.state = 'completed'
                       ORDER BY v.finalized_at DESC LIMIT 1) AS good ON true
+  LEFT JOIN LATERAL (SELECT pg_catalog.max(t.finalized_at) AS finalized_at FROM walwarden.job AS t
+                      WHERE t.backup OPERATOR(pg_catalog.=) j.id AND t.kind = 'restore_test' AND t.state = 'completed') AS tested ON true
+  LEFT JOIN LATERAL (SELECT t.error_message, t.error_detail FROM walwarden.job AS t
+                      WHERE t.backup OPERATOR(pg_catalog.=) j.id AND t.kind = 'restore_test' AND t.state IN ('completed', 'failed')
+                      ORDER BY t.finalized_at DESC LIMIT 1) AS test ON true
   LEFT JOIN LATERAL (SELECT v.error_message, v.error_detail FROM walwarden.job AS v
-                      WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind = 'verify' AND v.state = 'failed'
+                      WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind IN ('verify', 'restore_test') AND v.state = 'failed'
                         AND v.error_class IN ('storage_corrupt', 'storage_not_found')
                         AND NOT EXISTS (SELECT FROM walwarden.job AS w
                                          WHERE w.backup OPERATOR(pg_catalog.=) j.id AND w.kind = 'verify'
@@ -36,12 +43,16 @@ SELECT j.id AS job, j.schedule, j.storage, j.snapshot_at, j.snapshot_lsn, j.fina
 COMMENT ON VIEW walwarden.backups IS 'completed backups whose objects are in storage; nothing else is ever listed here';
 COMMENT ON COLUMN walwarden.backups.verified_at IS 'when walwarden.verify() last found it good, apart from the proof at its end';
 COMMENT ON COLUMN walwarden.backups.verified IS 'how deep that was: manifest or full';
-COMMENT ON COLUMN walwarden.backups.damage IS 'what walwarden.verify() found wrong with it; NULL when nothing';
+COMMENT ON COLUMN walwarden.backups.tested_at IS 'when walwarden.restore_test() last brought it back as it must be';
+COMMENT ON COLUMN walwarden.backups.test_failure IS 'why its latest restore test failed; NULL when it did not, or there was none';
+COMMENT ON COLUMN walwarden.backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL when nothing';
 
 CREATE VIEW walwarden.schedules AS
 SELECT s.name, s.cron, s.time_zone, s.storage, s.jobs, s.compression, s.max_rate, s.enabled,
        CASE WHEN s.enabled THEN walwarden._next_run(s.cron, s.time_zone) END AS next_run,
        s.verify_cron, s.verify_depth, CASE WHEN s.enabled THEN walwarden._next_run(s.verify_cron, s.time_zone) END AS next_verify,
+       s.restore_test_cron, s.smoke, s.expect,
+       CASE WHEN s.enabled THEN walwarden._next_run(s.restore_test_cron, s.time_zone) END AS next_restore_test,
        last.scheduled_for AS last_run, last.state AS last_state, last.id AS last_job,
        s.created_by, s.created_at
   FROM walwarden.schedule AS s
@@ -85,7 +96,7 @@ SELECT j.id AS job, j.state, p.phase, p.percent, p.bar, p.tables_done, p.tables_
  WHERE j.finalized_at IS NULL AND j.progress_handle IS NOT NULL;
 COMMENT ON VIEW walwarden.progress IS 'how far running jobs are, as it is at this moment; bar and summary are for people';
 COMMENT ON COLUMN walwarden.progress.phase IS
-    'of a backup: locking, reading catalogs, copying, copying large objects, verifying, signing; of a restore: fetching, making definitions, loading, loading large objects, making indexes and constraints';
+    'of a backup: locking, reading catalogs, copying, copying large objects, verifying, signing; of a restore: fetching, making roles and tablespaces, making definitions, loading, loading large objects, making indexes and constraints; of a restore test then: testing';
 COMMENT ON COLUMN walwarden.progress.percent IS
     'copying: raw_bytes of estimated_bytes; verifying: verified_bytes of stored_bytes; never 100 before that has ended';
 COMMENT ON COLUMN walwarden.progress.bar IS 'percent as a bar, for \watch';
@@ -143,14 +154,19 @@ SELECT walwarden._scheduler_state() AS scheduler,
                       WHERE j.finalized_at IS NULL AND j.state <> 'queued'
                       ORDER BY j.queued_at LIMIT 1) AS running ON true
   LEFT JOIN LATERAL (SELECT j.id, j.error_class, j.error_message FROM walwarden.job AS j
-                      WHERE j.state = 'failed' AND (last.finalized_at IS NULL OR j.finalized_at > last.finalized_at)
+                      WHERE j.state = 'failed'
+                        AND CASE WHEN j.kind = 'restore'
+                                 THEN last.finalized_at IS NULL OR j.finalized_at > last.finalized_at
+                                 ELSE NOT EXISTS (SELECT FROM walwarden.job AS k
+                                                   WHERE k.state = 'completed' AND k.kind OPERATOR(pg_catalog.=) j.kind
+                                                     AND k.finalized_at > j.finalized_at) END
                       ORDER BY j.finalized_at DESC LIMIT 1) AS failure ON true;
 COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the newest good backup, how much would be lost now, what failed since';
 COMMENT ON COLUMN walwarden.status.scheduler IS 'running; or why schedules do not fire: not preloaded, off, stopped, standby, suspended';
 COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest backup holds that is not known to be damaged';
 COMMENT ON COLUMN walwarden.status.loss_window IS 'what would be lost if the database were lost now: the age of that moment';
 COMMENT ON COLUMN walwarden.status.sessions_waiting IS 'sessions that wait for a lock of the running backup: walwarden.waiting_sessions names them';
-COMMENT ON COLUMN walwarden.status.failed_since IS 'the latest job that failed after the newest completed backup';
+COMMENT ON COLUMN walwarden.status.failed_since IS 'the latest job that failed and after which none of its kind was completed, so that a failed restore test is not forgotten with the next backup; a failed restore is, with the next good backup';
 
 CREATE VIEW walwarden.audit_chain AS
 SELECT seq, at, event, job_id, actor, (body::jsonb) -> 'detail' AS detail,

@@ -9,6 +9,8 @@ pub mod database;
 pub mod job;
 pub mod key;
 mod options;
+pub mod read_table;
+pub mod restore;
 pub mod schedule;
 pub mod status;
 pub mod storage;

@@ -9,3 +9,4 @@ pub mod manifest;
 pub mod options;
 pub mod schedule;
 pub mod storage;
+pub mod task;

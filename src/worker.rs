@@ -1,4 +1,4 @@
-//! The processes: launcher, tick, leader, copier, loader. They find their work in tables; a lost wake-up costs one early or
+//! The processes: launcher, tick, leader, copier, loader, examiner. They find their work in tables; a lost wake-up costs one early or
 //! late tick, never a job.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,17 +8,20 @@ mod child;
 pub mod compression;
 pub mod copier;
 pub mod entry;
+pub mod examiner;
+mod follower;
 pub mod io;
 pub mod launcher;
 pub mod leader;
 pub mod loader;
+pub mod pieces;
 pub mod progress;
 mod pulse;
 pub mod reaper;
 pub mod remains;
-mod restore;
+pub mod restore;
 pub mod start;
-mod subject;
+pub mod subject;
 pub mod tick;
 mod verify;
 mod work;

@@ -1,14 +1,13 @@
 //! Jobs: queue, wait, cancel.
 
 use super::options;
-use super::schedule::check_name;
-use crate::catalog::job::{RestoreOrder, Task};
 use crate::catalog::options::BackupOptions;
+use crate::catalog::task::Task;
 use crate::catalog::{backup, database, job, schedule, storage};
 use crate::error::report;
 use crate::pg::locks::Claim;
 use crate::pg::text::Text;
-use crate::pg::{databases, interrupts, process, server};
+use crate::pg::{interrupts, process, server};
 use crate::worker::start;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -55,7 +54,7 @@ fn queue_backup(
 }
 
 /// Insert a job that somebody asks for; it starts when the transaction commits.
-fn queue(task: Task, schedule: Option<&str>, storage: &str) -> CoreResult<Uuid> {
+pub fn queue(task: Task, schedule: Option<&str>, storage: &str) -> CoreResult<Uuid> {
     let id = Uuid::now_v7();
     job::insert(&job::NewJob {
         id,
@@ -71,7 +70,7 @@ fn queue(task: Task, schedule: Option<&str>, storage: &str) -> CoreResult<Uuid> 
 }
 
 /// Fails where a job would never start: on a standby, and in a copy of the database.
-fn require_jobs_run() -> CoreResult<()> {
+pub fn require_jobs_run() -> CoreResult<()> {
     if server::in_recovery() {
         return Err(
             Error::new(ErrorClass::WrongState, "a standby cannot keep jobs").hint("Run this on the primary.")
@@ -91,43 +90,6 @@ fn queue_verification(backup: Uuid, depth: &str) -> CoreResult<Uuid> {
     require_jobs_run()?;
     let of = backup::find(backup)?;
     queue(Task::Verify { backup, depth }, None, &of.storage.name)
-}
-
-/// Queue the restore of a backup; it starts when the transaction commits.
-#[pg_extern(sql = false)]
-pub fn restore(
-    job: Option<pgrx::Uuid>,
-    database: Option<Text>,
-    overwrite: Option<bool>,
-    jobs: Option<i32>,
-    owner: Option<bool>,
-    privileges: Option<bool>,
-    tablespaces: Option<bool>,
-) -> Result<pgrx::Uuid, ErrorReport> {
-    let given = |what: &str| report(Error::invalid(format!("{what} must not be NULL")));
-    let order = RestoreOrder {
-        database: database.ok_or_else(|| given("database"))?.0,
-        overwrite: overwrite.unwrap_or(false),
-        jobs,
-        owner: owner.unwrap_or(true),
-        privileges: privileges.unwrap_or(true),
-        tablespaces: tablespaces.unwrap_or(true),
-    };
-    let job = job.ok_or_else(|| given("job"))?;
-    queue_restore(to_core(job), order).map(to_sql).map_err(report)
-}
-
-fn queue_restore(backup: Uuid, order: RestoreOrder) -> CoreResult<Uuid> {
-    options::check_jobs(order.jobs)?;
-    check_name("database", &order.database)?;
-    require_jobs_run()?;
-    let of = backup::find(backup)?;
-    if order.database == server::database_name()?.1 {
-        return Err(Error::new(ErrorClass::WrongState, "a database cannot be restored from within")
-            .hint("Restore under another name, or run this in another database that has walwarden."));
-    }
-    databases::require_free(&order.database, order.overwrite)?;
-    queue(Task::Restore { backup, order }, None, &of.storage.name)
 }
 
 /// Wait until a job ends, or for a time; gives its state.
@@ -235,11 +197,11 @@ pub fn _refuse_transaction_block(what: Text) -> Result<(), ErrorReport> {
 }
 
 /// A UUID as PostgreSQL has it.
-fn to_sql(id: Uuid) -> pgrx::Uuid {
+pub fn to_sql(id: Uuid) -> pgrx::Uuid {
     pgrx::Uuid::from_bytes(id.into_bytes())
 }
 
 /// A UUID as we have it.
-fn to_core(id: pgrx::Uuid) -> Uuid {
+pub fn to_core(id: pgrx::Uuid) -> Uuid {
     Uuid::from_bytes(*id)
 }

@@ -1,8 +1,10 @@
 //! Schedules: define, remove, pause, resume.
 
 use super::options;
+use super::restore::check_smoke;
 use crate::catalog::schedule::{self, Definition};
 use crate::catalog::storage;
+use crate::catalog::task::TestOrder;
 use crate::error::report;
 use crate::pg::shared::{self, Letter};
 use crate::pg::text::Text;
@@ -29,6 +31,9 @@ pub fn define_schedule(
     max_rate: Option<Text>,
     verify_cron: Option<Text>,
     verify_depth: Text,
+    restore_test_cron: Option<Text>,
+    smoke: Option<Text>,
+    expect: Option<Text>,
 ) -> Result<Option<TimestampWithTimeZone>, ErrorReport> {
     options::read(jobs, compression.map(|text| text.0), max_rate.map(|text| text.0))
         .and_then(|options| {
@@ -37,6 +42,13 @@ pub fn define_schedule(
                 cron: expression(cron.as_ref()),
                 verify_cron: expression(verify_cron.as_ref()),
                 verify_depth: verify_depth.0.parse()?,
+                restore_test_cron: expression(restore_test_cron.as_ref()),
+                test: TestOrder {
+                    jobs: None,
+                    role: smoke.as_ref().map(|_| server::session_user()),
+                    smoke: smoke.map(|text| text.0),
+                    expect: expect.map(|text| text.0),
+                },
                 time_zone: time_zone.0.trim(),
                 storage: &storage.0,
                 options: &options,
@@ -54,10 +66,15 @@ fn define(wanted: &Definition<'_>) -> CoreResult<Option<TimestampWithTimeZone>> 
     check_name("schedule", wanted.name)?;
     // The zone is checked also when nothing fires: resumed with a cron later, it must be right.
     let parsed = Cron::parse(wanted.cron.unwrap_or("0 0 * * *"), wanted.time_zone)?;
-    if let Some(verify_cron) = wanted.verify_cron {
-        Cron::parse(verify_cron, wanted.time_zone)
-            .map_err(|error| Error { message: format!("verify_cron: {}", error.message), ..error })?;
+    for (name, expression) in
+        [("verify_cron", wanted.verify_cron), ("restore_test_cron", wanted.restore_test_cron)]
+    {
+        if let Some(expression) = expression {
+            Cron::parse(expression, wanted.time_zone)
+                .map_err(|error| Error { message: format!("{name}: {}", error.message), ..error })?;
+        }
     }
+    check_smoke(wanted.test.smoke.as_deref(), wanted.test.expect.as_deref())?;
     storage::find(wanted.storage)?;
     schedule::upsert(&Definition { time_zone: parsed.time_zone(), ..wanted.clone() })?;
     wake_launcher_at_commit();

@@ -64,7 +64,7 @@ pub fn check_storage(
     let checked = || {
         let storage = storage::find(&name.0)?;
         let store = open_store(&storage.url, &parse_options(&storage.options)?)?;
-        Io::start()?.run_in_session(async move { Ok(store.check().await) })
+        Io::start_in_session()?.run(async move { Ok(store.check().await) })
     };
     let steps = checked().map_err(report)?;
     Ok(TableIterator::new(

@@ -1,89 +1,13 @@
 //! `walwarden.job`: one row an execution. The audit entry of each state is written by the table's own trigger, in
 //! the transaction that sets the state.
 
-use crate::catalog::options::BackupOptions;
-use crate::pg::sql::Row;
+use crate::catalog::task::Task;
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use walwarden_core::archive::Compression;
-use walwarden_core::job::{Depth, JobKind, JobState, Trigger};
+use walwarden_core::job::{JobKind, JobState, Trigger};
 use walwarden_core::{Error, ErrorClass, Result};
-
-/// What a job does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Task {
-    /// Back the database up.
-    Backup(BackupOptions),
-    /// Compare a backup with its manifest.
-    Verify {
-        /// The job that made it.
-        backup: Uuid,
-        /// How much of it.
-        depth: Depth,
-    },
-    /// Bring a backup back into a database.
-    Restore {
-        /// The job that made it.
-        backup: Uuid,
-        /// How.
-        order: RestoreOrder,
-    },
-}
-
-/// How a backup is restored. As JSON in `job.options`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestoreOrder {
-    /// The name of the database.
-    pub database: String,
-    /// Replace a database that has the name.
-    pub overwrite: bool,
-    /// Loaders; as many as processors if it is not said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jobs: Option<i32>,
-    /// With the owners of objects.
-    pub owner: bool,
-    /// With privileges.
-    pub privileges: bool,
-    /// In the tablespaces.
-    pub tablespaces: bool,
-}
-
-impl Task {
-    /// Its kind.
-    pub const fn kind(&self) -> JobKind {
-        match self {
-            Self::Backup(_) => JobKind::Backup,
-            Self::Verify { .. } => JobKind::Verify,
-            Self::Restore { .. } => JobKind::Restore,
-        }
-    }
-
-    /// The job whose backup it is about, if it is not a backup itself.
-    const fn backup(&self) -> Option<Uuid> {
-        match self {
-            Self::Backup(_) => None,
-            Self::Verify { backup, .. } | Self::Restore { backup, .. } => Some(*backup),
-        }
-    }
-
-    /// From the columns `kind, jobs, compression, max_rate, backup, depth, options`, which begin at `index`.
-    fn from_row(row: &Row, index: usize) -> Result<Self> {
-        match row.parse(index)? {
-            JobKind::Backup => BackupOptions::from_row(row, index + 1).map(Self::Backup),
-            JobKind::Verify => {
-                Ok(Self::Verify { backup: row.parse(index + 4)?, depth: row.parse(index + 5)? })
-            }
-            JobKind::Restore => {
-                let order = serde_json::from_str(&row.text(index + 6)?)
-                    .map_err(|cause| Error::internal(format!("a job's options cannot be read: {cause}")))?;
-                Ok(Self::Restore { backup: row.parse(index + 4)?, order })
-            }
-            JobKind::RestoreTest => Err(Error::internal("a job of kind restore_test has no task")),
-        }
-    }
-}
 
 /// A job to queue.
 #[derive(Debug, Clone)]
@@ -165,20 +89,7 @@ pub struct Remains {
 /// Queue a job. False when this scheduled time was queued before.
 pub fn insert(job: &NewJob<'_>) -> Result<bool> {
     let scheduled_for = job.scheduled_for.map(clock::to_text);
-    let [jobs, compression, max_rate] = match &job.task {
-        Task::Backup(options) => options.to_texts(),
-        Task::Verify { .. } => [const { None }; 3],
-        Task::Restore { order, .. } => [order.jobs.map(|jobs| jobs.to_string()), None, None],
-    };
-    let depth = if let Task::Verify { depth, .. } = &job.task { Some(depth.name()) } else { None };
-    let options = match &job.task {
-        Task::Restore { order, .. } => Some(
-            serde_json::to_string(order)
-                .map_err(|cause| Error::internal(format!("a job's options cannot be written: {cause}")))?,
-        ),
-        Task::Backup(_) | Task::Verify { .. } => None,
-    };
-    let backup = job.task.backup().map(|backup| backup.to_string());
+    let columns = job.task.to_columns()?;
     let added = sql::run(
         "INSERT INTO walwarden.job (id, kind, schedule, trigger, scheduled_for, storage, requested_by, \
                                     jobs, compression, max_rate, backup, depth, options) \
@@ -192,12 +103,12 @@ pub fn insert(job: &NewJob<'_>) -> Result<bool> {
             scheduled_for.as_deref(),
             Some(job.storage),
             Some(job.requested_by),
-            jobs.as_deref(),
-            compression.as_deref(),
-            max_rate.as_deref(),
-            backup.as_deref(),
-            depth,
-            options.as_deref(),
+            columns.jobs.as_deref(),
+            columns.compression.as_deref(),
+            columns.max_rate.as_deref(),
+            columns.backup.as_deref(),
+            columns.depth,
+            columns.options.as_deref(),
         ],
     )?;
     Ok(added == 1)
@@ -324,6 +235,11 @@ pub fn start_finalizing(id: Uuid, keys: &ObjectKeys<'_>, facts: &ArchiveFacts) -
             Some(&facts.sha256),
         ],
     )
+}
+
+/// What the smoke query of a restore test answered.
+pub fn set_smoke_answer(id: Uuid, answer: Option<&str>) -> Result<()> {
+    change(id, "smoke_answer = $2", &[answer])
 }
 
 /// finalizing → completed: the signed manifest was read back and agreed.

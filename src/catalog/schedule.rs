@@ -1,6 +1,7 @@
-//! `walwarden.schedule`: when to back up, and when to verify.
+//! `walwarden.schedule`: when to back up, to verify, and to test restoring.
 
 use crate::catalog::options::BackupOptions;
+use crate::catalog::task::TestOrder;
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
 use walwarden_core::job::{Depth, JobKind};
@@ -17,6 +18,10 @@ pub struct Schedule {
     pub verify_cron: Option<String>,
     /// How deep.
     pub verify_depth: Depth,
+    /// When its newest backup is restored to see that it can be done: five fields; None never.
+    pub restore_test_cron: Option<String>,
+    /// What is looked at then.
+    pub test: TestOrder,
     /// An IANA zone.
     pub time_zone: String,
     /// Name of its storage.
@@ -32,9 +37,13 @@ pub struct Schedule {
 impl Schedule {
     /// The kinds of jobs it queues, each with its cron expression.
     pub fn crons(&self) -> impl Iterator<Item = (JobKind, &str)> {
-        [(JobKind::Backup, &self.cron), (JobKind::Verify, &self.verify_cron)]
-            .into_iter()
-            .filter_map(|(kind, cron)| Some((kind, cron.as_deref()?)))
+        [
+            (JobKind::Backup, &self.cron),
+            (JobKind::Verify, &self.verify_cron),
+            (JobKind::RestoreTest, &self.restore_test_cron),
+        ]
+        .into_iter()
+        .filter_map(|(kind, cron)| Some((kind, cron.as_deref()?)))
     }
 }
 
@@ -49,7 +58,11 @@ pub struct Definition<'a> {
     pub verify_cron: Option<&'a str>,
     /// How deep to verify.
     pub verify_depth: Depth,
-    /// The zone of both.
+    /// When to test restoring.
+    pub restore_test_cron: Option<&'a str>,
+    /// How.
+    pub test: TestOrder,
+    /// The zone of all three.
     pub time_zone: &'a str,
     /// Name of its storage.
     pub storage: &'a str,
@@ -58,7 +71,8 @@ pub struct Definition<'a> {
 }
 
 const COLUMNS: &str = "name, cron, time_zone, storage, enabled, \
-    (extract(epoch FROM checked_until) * 1000000)::bigint, jobs, compression, max_rate, verify_cron, verify_depth";
+    (extract(epoch FROM checked_until) * 1000000)::bigint, jobs, compression, max_rate, verify_cron, verify_depth, \
+    restore_test_cron, smoke, expect, smoke_role";
 
 /// The schedule with this name.
 pub fn find(name: &str) -> Result<Schedule> {
@@ -77,7 +91,7 @@ pub fn all() -> Result<Vec<Schedule>> {
 pub fn lock_enabled() -> Result<Vec<Schedule>> {
     let statement = format!(
         "SELECT {COLUMNS} FROM walwarden.schedule \
-         WHERE enabled AND (cron IS NOT NULL OR verify_cron IS NOT NULL) ORDER BY name FOR UPDATE"
+         WHERE enabled AND pg_catalog.num_nonnulls(cron, verify_cron, restore_test_cron) > 0 ORDER BY name FOR UPDATE"
     );
     sql::query(&statement, &[])?.iter().map(from_row).collect()
 }
@@ -87,12 +101,13 @@ pub fn upsert(definition: &Definition<'_>) -> Result<()> {
     let [jobs, compression, max_rate] = definition.options.to_texts();
     sql::run(
         "INSERT INTO walwarden.schedule (name, cron, time_zone, storage, jobs, compression, max_rate, \
-                                         verify_cron, verify_depth) \
-         VALUES ($1, $2, $3, $4, $5::integer, $6, $7::bigint, $8, $9) \
+                                         verify_cron, verify_depth, restore_test_cron, smoke, expect, smoke_role) \
+         VALUES ($1, $2, $3, $4, $5::integer, $6, $7::bigint, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (name) DO UPDATE SET cron = EXCLUDED.cron, time_zone = EXCLUDED.time_zone, \
          storage = EXCLUDED.storage, jobs = EXCLUDED.jobs, compression = EXCLUDED.compression, \
          max_rate = EXCLUDED.max_rate, verify_cron = EXCLUDED.verify_cron, verify_depth = EXCLUDED.verify_depth, \
-         checked_until = pg_catalog.clock_timestamp()",
+         restore_test_cron = EXCLUDED.restore_test_cron, smoke = EXCLUDED.smoke, expect = EXCLUDED.expect, \
+         smoke_role = EXCLUDED.smoke_role, checked_until = pg_catalog.clock_timestamp()",
         &[
             Some(definition.name),
             definition.cron,
@@ -103,6 +118,10 @@ pub fn upsert(definition: &Definition<'_>) -> Result<()> {
             max_rate.as_deref(),
             definition.verify_cron,
             Some(definition.verify_depth.name()),
+            definition.restore_test_cron,
+            definition.test.smoke.as_deref(),
+            definition.test.expect.as_deref(),
+            definition.test.role.as_deref(),
         ],
     )?;
     Ok(())
@@ -146,6 +165,13 @@ fn from_row(row: &sql::Row) -> Result<Schedule> {
         cron: row.get(1).map(str::to_owned),
         verify_cron: row.get(9).map(str::to_owned),
         verify_depth: row.parse(10)?,
+        restore_test_cron: row.get(11).map(str::to_owned),
+        test: TestOrder {
+            jobs: row.parse_nullable(6)?,
+            smoke: row.get(12).map(str::to_owned),
+            expect: row.get(13).map(str::to_owned),
+            role: row.get(14).map(str::to_owned),
+        },
         time_zone: row.text(2)?,
         storage: row.text(3)?,
         options: BackupOptions::from_row(row, 6)?,

@@ -4,6 +4,7 @@
 //! columns of the statement.
 
 use super::copy_statement;
+use super::new_table::Target;
 use pgrx::memcxt::PgMemoryContexts;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -64,17 +65,17 @@ impl Drop for Fed {
     }
 }
 
-/// Run one `COPY ... FROM stdin` statement, which is in the database's encoding as its text is, on what `source` gives.
-/// Returns the number of rows.
+/// Run one `COPY ... FROM stdin` statement, which is in the database's encoding as its text is, on what `source` gives: into
+/// the table that it names, or into another one with the same columns. Returns the number of rows.
 ///
 /// Must run inside a transaction with an active snapshot. PostgreSQL's errors are raised, not returned; an error of the
 /// source is raised too.
-pub fn copy_in(statement: &[u8], source: &mut TextSource<'_>) -> Result<u64> {
+pub fn copy_in(statement: &[u8], into: Option<&Target>, source: &mut TextSource<'_>) -> Result<u64> {
     // SAFETY: nothing allocated inside leaves it but a number; the context is put back also when an error unwinds.
-    unsafe { PgMemoryContexts::new("walwarden load").switch_to(|_| run_copy(statement, source)) }
+    unsafe { PgMemoryContexts::new("walwarden load").switch_to(|_| run_copy(statement, into, source)) }
 }
 
-fn run_copy(statement: &[u8], source: &mut TextSource<'_>) -> Result<u64> {
+fn run_copy(statement: &[u8], into: Option<&Target>, source: &mut TextSource<'_>) -> Result<u64> {
     let text = CString::new(statement).map_err(|_| Error::internal("a COPY statement holds a zero byte"))?;
     let copy = parse_copy(&text)?;
     let _fed = Fed::by(source);
@@ -82,6 +83,9 @@ fn run_copy(statement: &[u8], source: &mut TextSource<'_>) -> Result<u64> {
     // after COPY has ended; where it fails the transaction ends and closes it.
     unsafe {
         let lock = pg_sys::RowExclusiveLock as i32;
+        if let Some(target) = into {
+            target.put_into((*copy).relation);
+        }
         let relation = pg_sys::table_openrv((*copy).relation, lock);
         let state = pg_sys::make_parsestate(std::ptr::null_mut());
         pg_sys::addRangeTableEntryForRelation(state, relation, lock, std::ptr::null_mut(), false, false);

@@ -1,10 +1,14 @@
 //! SQL by SPI with text in and text out: parameters are cast in the statement, results come by the types' own
 //! output functions. Safe in every database encoding, and small.
 
+use super::caught::caught;
 use super::text;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 use walwarden_core::{Error, Result};
+
+/// As many rows as there are, for SPI.
+const ALL: std::os::raw::c_long = 0;
 
 /// One row; NULL is None.
 #[derive(Debug, Clone, Default)]
@@ -59,8 +63,42 @@ pub fn run(statement: &str, parameters: &[Option<&str>]) -> Result<u64> {
     execute(statement, parameters).map(|(_, touched)| touched)
 }
 
+/// That a text is one SELECT, as far as its grammar goes.
+///
+/// # Errors
+/// `InvalidInput`, with what PostgreSQL says of it.
+pub fn require_one_query(statement: &str) -> Result<()> {
+    let statement = text::to_server(statement);
+    let is_one = caught(|| {
+        // SAFETY: the text is zero-terminated; the list holds RawStmt nodes of the current memory context.
+        Ok(unsafe {
+            let list: pgrx::PgList<pg_sys::RawStmt> =
+                pgrx::PgList::from_pg(pg_sys::pg_parse_query(statement.as_ptr()));
+            let is_query = |raw: *mut pg_sys::RawStmt| (*(*raw).stmt).type_ == pg_sys::NodeTag::T_SelectStmt;
+            list.len() == 1 && list.get_ptr(0).is_some_and(is_query)
+        })
+    })
+    .map_err(|error| Error::invalid(error.message))?;
+    if is_one { Ok(()) } else { Err(Error::invalid("It is not one query.")) }
+}
+
+/// The first row of what somebody else wrote; no more of them is read.
+pub fn first_row(statement: &str) -> Result<Option<Row>> {
+    let (rows, _) = execute_up_to(statement, &[], 1)?;
+    Ok(rows.into_iter().next())
+}
+
 /// The rows it gave, and how many it touched.
 fn execute(statement: &str, parameters: &[Option<&str>]) -> Result<(Vec<Row>, u64)> {
+    execute_up_to(statement, parameters, ALL)
+}
+
+/// So many rows, or `ALL`.
+fn execute_up_to(
+    statement: &str,
+    parameters: &[Option<&str>],
+    most: std::os::raw::c_long,
+) -> Result<(Vec<Row>, u64)> {
     let statement_c =
         CString::new(statement).map_err(|_| Error::internal("a statement holds a zero byte"))?;
     let values: Vec<Option<CString>> = parameters.iter().map(|p| p.map(text::to_server)).collect();
@@ -87,7 +125,7 @@ fn execute(statement: &str, parameters: &[Option<&str>]) -> Result<(Vec<Row>, u6
             datums.as_mut_ptr(),
             nulls.as_mut_ptr(),
             false,
-            0,
+            most,
         );
         if outcome < 0 {
             return Err(Error::internal(format!("SPI refused a statement with code {outcome}")));

@@ -10,8 +10,9 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 use pgrx::{FromDatum, IntoDatum};
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
-use walwarden_core::Error;
+use walwarden_core::{Error, Result};
 
 /// A `text` argument or result, in UTF-8 on our side whatever the database's encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +110,45 @@ fn to_utf8(bytes: &[u8]) -> Vec<u8> {
             bytes.to_vec()
         } else {
             CStr::from_ptr(converted).to_bytes().to_vec()
+        }
+    }
+}
+
+/// From the encoding of another database to that of this one.
+#[derive(Debug, Clone, Copy)]
+pub struct Conversion {
+    from: Option<i32>,
+}
+
+impl Conversion {
+    /// From the encoding with this name.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that PostgreSQL does not know.
+    pub fn from(name: &str) -> Result<Self> {
+        let c_name = CString::new(name).unwrap_or_default();
+        // SAFETY: the name is zero-terminated.
+        let from = unsafe { pg_sys::pg_char_to_encoding(c_name.as_ptr()) };
+        if from < 0 {
+            return Err(Error::invalid(format!("encoding \"{name}\" is not known")));
+        }
+        Ok(Self { from: (from != database_encoding()).then_some(from) })
+    }
+
+    /// A text, in this database's encoding. Raises PostgreSQL's error where it has no form in it.
+    pub fn convert<'a>(&self, text: &'a CStr) -> Cow<'a, CStr> {
+        let (Some(from), Ok(length)) = (self.from, i32::try_from(text.count_bytes())) else {
+            return Cow::Borrowed(text);
+        };
+        // SAFETY: the pointer and length describe `text`; the result is either the same pointer or a palloc'd,
+        // zero-terminated string that lives until the memory context goes, and is copied at once.
+        unsafe {
+            let converted = pg_sys::pg_any_to_server(text.as_ptr(), length, from);
+            if std::ptr::eq(converted, text.as_ptr()) {
+                Cow::Borrowed(text)
+            } else {
+                Cow::Owned(CStr::from_ptr(converted).to_owned())
+            }
         }
     }
 }

@@ -4,8 +4,8 @@
 // pgrx finds tests by their SQL schema, so the module must have this name.
 #[pgrx::pg_schema]
 mod tests {
-    use crate::catalog::job::Task;
     use crate::catalog::options::BackupOptions;
+    use crate::catalog::task::Task;
     use crate::catalog::{audit, job};
     use crate::pg::{sql, text};
     use pgrx::prelude::*;

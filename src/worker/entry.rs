@@ -39,6 +39,14 @@ pub extern "C-unwind" fn walwarden_copier_main(_argument: pg_sys::Datum) {
     worker::copier::main();
 }
 
+/// Main function of an examiner.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn walwarden_examiner_main(_argument: pg_sys::Datum) {
+    worker::become_worker();
+    worker::examiner::main();
+}
+
 /// Main function of a loader.
 #[pg_guard]
 #[unsafe(no_mangle)]

@@ -17,6 +17,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 pub struct Io {
     runtime: Option<Runtime>,
     waker: Waker,
+    in_session: bool,
 }
 
 /// Work under way on the runtime; dropped, it is aborted.
@@ -26,8 +27,17 @@ pub struct Task<T> {
 }
 
 impl Io {
-    /// Start the threads.
+    /// Start the threads, for a worker.
     pub fn start() -> Result<Self> {
+        Self::start_in(false)
+    }
+
+    /// Start the threads, for a user's session.
+    pub fn start_in_session() -> Result<Self> {
+        Self::start_in(true)
+    }
+
+    fn start_in(in_session: bool) -> Result<Self> {
         let waker = Waker::new()?;
         let runtime = with_signals_blocked(|| {
             Builder::new_multi_thread()
@@ -40,12 +50,18 @@ impl Io {
         .map_err(|cause| {
             Error::new(ErrorClass::Resources, "could not start threads for storage").detail(cause.to_string())
         })?;
-        Ok(Self { runtime: Some(runtime), waker })
+        Ok(Self { runtime: Some(runtime), waker, in_session })
     }
 
     /// Wakes this process's main thread.
     pub fn waker(&self) -> &Waker {
         &self.waker
+    }
+
+    /// The runtime itself, for a thread of ours that reads from storage.
+    pub fn threads(&self) -> Result<tokio::runtime::Handle> {
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::internal("the storage threads are gone"))?;
+        Ok(runtime.handle().clone())
     }
 
     /// Start work on the runtime.
@@ -79,25 +95,20 @@ impl Io {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let mut task = self.spawn(work)?;
-        loop {
-            if let Some(outcome) = task.try_take() {
-                return outcome;
-            }
-            interrupts::wait(Some(&self.waker), LONGEST_SLEEP)?;
-        }
+        self.wait_for(&mut task)
     }
 
-    /// `run` in a session: an interrupt is raised as PostgreSQL raises it.
-    pub fn run_in_session<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        let mut task = self.spawn(work)?;
+    /// Wait for work that was started; interruptible. In a session an interrupt is raised as PostgreSQL raises it.
+    pub fn wait_for<T>(&self, task: &mut Task<T>) -> Result<T> {
         loop {
             if let Some(outcome) = task.try_take() {
                 return outcome;
             }
-            interrupts::wait_in_session(Some(&self.waker), LONGEST_SLEEP);
+            if self.in_session {
+                interrupts::wait_in_session(Some(&self.waker), LONGEST_SLEEP);
+            } else {
+                interrupts::wait(Some(&self.waker), LONGEST_SLEEP)?;
+            }
         }
     }
 

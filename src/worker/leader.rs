@@ -1,7 +1,8 @@
 //! The leader: one process for one running job. It keeps the job's state, whatever the work; its transactions are short.
 
 use crate::catalog::database;
-use crate::catalog::job::{self, Job, Task};
+use crate::catalog::job::{self, Job};
+use crate::catalog::task::{RestoreOrder, Task};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::caught::caught;
 use crate::pg::locks::Claim;
@@ -10,6 +11,9 @@ use crate::pg::{extension, interrupts};
 use crate::worker::backup::Workshop;
 use crate::worker::io::Io;
 use crate::worker::restore::Restore;
+use crate::worker::restore::rows::RowsRestore;
+use crate::worker::restore::table::TableRestore;
+use crate::worker::restore::test::RestoreTest;
 use crate::worker::verify::Verification;
 use crate::worker::work::Work;
 use crate::worker::{reaper, start};
@@ -84,7 +88,16 @@ fn run(job: &Job) -> Result<()> {
     let mut work: Box<dyn Work> = match &job.task {
         Task::Backup(options) => Box::new(Workshop::new(io, options.clone())),
         Task::Verify { backup, depth } => Box::new(Verification::new(io, *backup, *depth)),
-        Task::Restore { backup, order } => Box::new(Restore::new(io, *backup, order.clone())),
+        Task::Restore { backup, order: RestoreOrder::Database(order) } if order.data_only => {
+            Box::new(RowsRestore::new(io, *backup, order.clone()))
+        }
+        Task::Restore { backup, order: RestoreOrder::Database(order) } => {
+            Box::new(Restore::new(io, *backup, order.clone()))
+        }
+        Task::Restore { backup, order: RestoreOrder::Table(order) } => {
+            Box::new(TableRestore::new(io, *backup, order.clone()))
+        }
+        Task::RestoreTest { backup, order } => Box::new(RestoreTest::new(io, *backup, order.clone())),
     };
     // What is raised instead of returned, by PostgreSQL or by a defect, is the job's error all the same.
     match caught(|| work.run(job)).or_else(|error| transaction::settle(Err(error))) {

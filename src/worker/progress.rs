@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use walwarden_core::progress::Moment;
 
-/// The steps of a backup, in order, then those of a restore.
+/// The steps of a backup, in order, then those of a restore and of its test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Phase {
@@ -33,6 +33,10 @@ pub enum Phase {
     LoadingLargeObjects,
     /// pg_restore makes what comes after rows.
     Indexes,
+    /// Missing roles and tablespaces are made.
+    Globals,
+    /// A restored database is examined.
+    Testing,
 }
 
 impl Phase {
@@ -50,6 +54,8 @@ impl Phase {
             8 => Some(Self::Loading),
             9 => Some(Self::LoadingLargeObjects),
             10 => Some(Self::Indexes),
+            11 => Some(Self::Globals),
+            12 => Some(Self::Testing),
             _ => None,
         }
     }
@@ -68,6 +74,8 @@ impl Phase {
             Self::Loading => "loading",
             Self::LoadingLargeObjects => "loading large objects",
             Self::Indexes => "making indexes and constraints",
+            Self::Globals => "making roles and tablespaces",
+            Self::Testing => "testing",
         }
     }
 }
@@ -119,14 +127,14 @@ fn look(counters: &Counters) -> Option<Progress> {
     let stored_bytes = counters.stored_bytes.load(Relaxed);
     let verified_bytes = counters.verified_bytes.load(Relaxed);
     let moment = match phase {
-        Phase::Locking | Phase::Catalogs | Phase::Fetching | Phase::Definitions => {
+        Phase::Locking | Phase::Catalogs | Phase::Fetching | Phase::Globals | Phase::Definitions => {
             Moment { percent: 0, rate: None, left: None }
         }
         Phase::Copying | Phase::LargeObjects | Phase::Loading => {
             Moment::of(raw_bytes, estimated_bytes, elapsed(&counters.copying_since))
         }
         Phase::Verifying => Moment::of(verified_bytes, stored_bytes, elapsed(&counters.verifying_since)),
-        Phase::Signing | Phase::LoadingLargeObjects | Phase::Indexes => {
+        Phase::Signing | Phase::LoadingLargeObjects | Phase::Indexes | Phase::Testing => {
             Moment { percent: 100, rate: None, left: None }
         }
     };

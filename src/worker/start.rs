@@ -70,6 +70,17 @@ pub fn start_loader(database: u32, post: Post) -> Option<Handle> {
     .start()
 }
 
+/// Start an examiner in a database that was restored.
+pub fn start_examiner(database: u32, post: Post) -> Option<Handle> {
+    Worker {
+        function: "walwarden_examiner_main",
+        name: "walwarden examiner",
+        assignment: Assignment { database, task: post.to_task() },
+        restart_seconds: None,
+    }
+    .start()
+}
+
 /// Start the leader of a job when, and only if, the open transaction commits.
 pub fn start_leader_at_commit(job: Uuid) {
     let first = QUEUED_HERE.with_borrow_mut(|jobs| {

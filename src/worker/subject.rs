@@ -1,6 +1,6 @@
 //! The backup that a job is about: fetched, and proven to be what this server signed.
 
-use crate::catalog::backup;
+use crate::catalog::backup::{self, Backup};
 use crate::catalog::job::{self, ArchiveFacts, ObjectKeys};
 use crate::catalog::storage::Storage;
 use crate::keyring;
@@ -32,6 +32,11 @@ pub struct Subject {
 /// where the key that signed it is not known here.
 pub fn fetch(io: &Io, job: Uuid) -> Result<Subject> {
     let backup = transaction(|| backup::find(job))?;
+    prove(io, job, backup)
+}
+
+/// The same of a backup that was found.
+pub fn prove(io: &Io, job: Uuid, backup: Backup) -> Result<Subject> {
     let store = remains::open_stored(&backup.storage.url, &backup.storage.options)?;
     let (body, signature) = {
         let (store, key) = (store.clone(), backup.manifest_key.clone());
@@ -72,22 +77,27 @@ impl Subject {
         Ok(Some(bytes.to_vec()))
     }
 
-    /// running → finalizing of a job about this backup, with what the manifest says of it.
-    pub fn start_finalizing(&self, job: Uuid) -> Result<()> {
+    /// running → finalizing of a job about this backup, with what it did of it.
+    pub fn start_finalizing(&self, job: Uuid, facts: &ArchiveFacts) -> Result<()> {
         let manifest = &self.manifest;
         let keys = ObjectKeys {
             archive: &manifest.archive.key,
             globals: manifest.globals.as_ref().map(|globals| globals.key.as_str()),
             manifest: &self.manifest_key,
         };
-        let facts = ArchiveFacts {
+        job::start_finalizing(job, &keys, facts)
+    }
+
+    /// What the manifest says of the archive.
+    pub fn facts(&self) -> ArchiveFacts {
+        let manifest = &self.manifest;
+        ArchiveFacts {
             size: manifest.archive.size,
             raw_bytes: manifest.totals.raw_bytes + manifest.large_objects.raw_bytes,
             tables: manifest.totals.tables,
             rows: manifest.totals.rows,
             sha256: manifest.archive.sha256.to_string(),
-        };
-        job::start_finalizing(job, &keys, &facts)
+        }
     }
 
     /// That the archive is there, with its size.

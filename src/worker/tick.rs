@@ -1,8 +1,8 @@
 //! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, starts leaders for jobs that
 //! wait, tells the launcher when to come again, and goes.
 
-use crate::catalog::job::Task;
 use crate::catalog::schedule::{self, Schedule};
+use crate::catalog::task::Task;
 use crate::catalog::{audit, backup, database, job};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
@@ -129,13 +129,15 @@ fn queue_one(
 
 /// What is to be done, and the storage it is about; None when there is nothing to do it with.
 fn due(schedule: &Schedule, kind: JobKind) -> Result<Option<(Task, String)>> {
-    if kind == JobKind::Verify {
-        let newest = backup::newest_of(&schedule.name)?;
-        return Ok(
-            newest.map(|(backup, storage)| (Task::Verify { backup, depth: schedule.verify_depth }, storage))
-        );
+    if kind == JobKind::Backup {
+        return Ok(Some((Task::Backup(schedule.options.clone()), schedule.storage.clone())));
     }
-    Ok(Some((Task::Backup(schedule.options.clone()), schedule.storage.clone())))
+    let Some((backup, storage)) = backup::newest_of(&schedule.name)? else { return Ok(None) };
+    let task = match kind {
+        JobKind::RestoreTest => Task::RestoreTest { backup, order: schedule.test.clone() },
+        _ => Task::Verify { backup, depth: schedule.verify_depth },
+    };
+    Ok(Some((task, storage)))
 }
 
 fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&str, u64)>) -> Result<()> {

@@ -80,7 +80,7 @@ impl Work for Verification {
             self.compare_archive(&subject, &segment)?;
         }
         transaction(|| {
-            subject.start_finalizing(job.id)?;
+            subject.start_finalizing(job.id, &subject.facts())?;
             job::complete(job.id)
         })
     }

@@ -22,19 +22,22 @@ pub struct Contents {
 
 /// Read the table of contents, after the parts that it and the large objects lie in were compared with the manifest.
 pub fn read(io: &Io, subject: &Subject) -> Result<Contents> {
+    let toc = read_toc(io, subject)?;
+    let large_objects = after_tables(io, subject, toc.header.algorithm())?..subject.manifest.archive.size;
+    verify_parts(io, subject, large_objects.clone())?;
+    Ok(Contents { toc, large_objects })
+}
+
+/// Read the table of contents alone, after the parts that it lies in were compared with the manifest.
+pub fn read_toc(io: &Io, subject: &Subject) -> Result<Toc> {
     let size = subject.manifest.archive.size;
     let first_block = subject.manifest.tables.first().map_or(size, |table| table.block_offset);
     verify_parts(io, subject, 0..first_block)?;
-    let toc = {
-        let (store, key) = (subject.store.clone(), subject.manifest.archive.key.clone());
-        io.run(async move {
-            let archive = store.reader(&key, 0..first_block, WINDOWS_AHEAD)?;
-            blocking(move || ArchiveReader::new(archive).read_toc()).await
-        })?
-    };
-    let large_objects = after_tables(io, subject, toc.header.algorithm())?..size;
-    verify_parts(io, subject, large_objects.clone())?;
-    Ok(Contents { toc, large_objects })
+    let (store, key) = (subject.store.clone(), subject.manifest.archive.key.clone());
+    io.run(async move {
+        let archive = store.reader(&key, 0..first_block, WINDOWS_AHEAD)?;
+        blocking(move || ArchiveReader::new(archive).read_toc()).await
+    })
 }
 
 /// Compare the parts that these bytes lie in.

@@ -1,7 +1,8 @@
 //! What stock pg_restore does of a restore: everything but the rows of tables.
 
-use super::Restore;
 use super::contents::Contents;
+use super::hands::Hands;
+use crate::catalog::task::Choices;
 use crate::pg::databases;
 use crate::pg::interrupts;
 use crate::pg::process::in_memory;
@@ -9,10 +10,10 @@ use crate::pg::transaction::transaction;
 use crate::worker::child::{Connection, Running, reading_thread};
 use crate::worker::pulse::Pulse;
 use crate::worker::subject::Subject;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use walwarden_core::archive::{Toc, desc};
+use walwarden_core::archive::Toc;
 use walwarden_core::{Error, ErrorClass, Result};
 
 const PROGRAM: &str = "pg_restore";
@@ -21,48 +22,148 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Windows of large objects that are fetched ahead.
 const WINDOWS_AHEAD: usize = 2;
 
-/// Make the database and everything that comes before rows.
-pub fn pre_data(restore: &mut Restore, connection: &Connection, toc: &Toc) -> Result<()> {
-    let maintenance = transaction(databases::maintenance)?;
-    let mut command = command(restore, connection)?;
-    command.args(["--create", "--section=pre-data", &format!("--dbname={maintenance}")]);
-    run(restore, command, toc)
+/// How pg_restore is called.
+pub struct Programs {
+    /// How it connects.
+    pub connection: Connection,
+    /// What it leaves out.
+    pub choices: Choices,
+    /// Processes that make indexes.
+    pub jobs: usize,
 }
 
-/// Sequences and large objects.
-pub fn other_data(
-    restore: &mut Restore,
-    connection: &Connection,
-    toc: &Toc,
-    subject: &Subject,
-    contents: &Contents,
-    scratch: &str,
-) -> Result<()> {
-    let toc = toc.without_table_data();
-    let mut command = command(restore, connection)?;
-    command.args(["--section=data", &format!("--dbname={scratch}")]);
-    if !toc.entries.iter().any(|entry| entry.desc == desc::BLOBS) {
-        return run(restore, command, &toc);
+impl Programs {
+    /// Make the database and everything that comes before rows.
+    pub fn pre_data(&self, hands: &mut Hands, toc: &Toc) -> Result<()> {
+        let maintenance = transaction(databases::maintenance)?;
+        let mut command = self.command()?;
+        command.args(["--create", "--section=pre-data", &format!("--dbname={maintenance}")]);
+        run(hands, command, toc)
     }
-    // Large objects come through a pipe, behind the table of contents, as in any archive.
-    let mut large_objects = {
-        let (store, key) = (subject.store.clone(), subject.manifest.archive.key.clone());
-        let range = contents.large_objects.clone();
-        restore.io.run(async move { store.reader(&key, range, WINDOWS_AHEAD) })?
-    };
+
+    /// Sequences and large objects.
+    pub fn other_data(
+        &self,
+        hands: &mut Hands,
+        toc: &Toc,
+        subject: &Subject,
+        contents: &Contents,
+        scratch: &str,
+    ) -> Result<()> {
+        let toc = toc.without_table_data();
+        let mut command = self.command()?;
+        command.args(["--section=data", &format!("--dbname={scratch}")]);
+        if !toc.has_large_objects() {
+            return run(hands, command, &toc);
+        }
+        // Large objects come through a pipe, behind the table of contents, as in any archive.
+        let large_objects = {
+            let (store, key) = (subject.store.clone(), subject.manifest.archive.key.clone());
+            let range = contents.large_objects.clone();
+            hands.io.run(async move { store.reader(&key, range, WINDOWS_AHEAD) })?
+        };
+        feed(hands, command, &toc, Copied(large_objects), || ())
+    }
+
+    /// Rows alone, and what else is data, in one transaction; `look` is called now and then meanwhile.
+    pub fn rows(
+        &self,
+        hands: &mut Hands,
+        toc: &Toc,
+        database: &str,
+        blocks: impl Blocks,
+        look: impl FnMut(),
+    ) -> Result<()> {
+        let mut command = self.command()?;
+        // No order of tables suits all foreign keys, and triggers have had their effect before the backup.
+        command.env("PGOPTIONS", "-c session_replication_role=replica");
+        command.args(["--single-transaction", &format!("--dbname={}", conninfo(database))]);
+        feed(hands, command, toc, blocks, look).map_err(without_context)
+    }
+
+    /// Everything that comes after rows: indexes, constraints, triggers and the rest.
+    pub fn post_data(&self, hands: &mut Hands, toc: &Toc, scratch: &str) -> Result<()> {
+        let mut command = self.command()?;
+        command.args([
+            "--section=post-data",
+            &format!("--jobs={}", self.jobs),
+            &format!("--dbname={scratch}"),
+        ]);
+        run(hands, command, toc)
+    }
+
+    fn command(&self) -> Result<Command> {
+        let mut command = self.connection.command(PROGRAM)?;
+        command.arg("--exit-on-error");
+        for (is_on, switch) in [
+            (self.choices.owner, "--no-owner"),
+            (self.choices.privileges, "--no-privileges"),
+            (self.choices.tablespaces, "--no-tablespaces"),
+        ] {
+            if !is_on {
+                command.arg(switch);
+            }
+        }
+        Ok(command)
+    }
+}
+
+/// What a check of ours found, without the check itself, which pg_restore quotes behind it.
+fn without_context(error: Error) -> Error {
+    let found = error
+        .detail
+        .as_deref()
+        .and_then(|detail| detail.split_once("\nCONTEXT:  PL/pgSQL function inline_code_block"));
+    match found {
+        Some((found, _)) => Error { detail: Some(found.to_owned()), ..error },
+        None => error,
+    }
+}
+
+/// A connection string for a database, whatever its name looks like.
+fn conninfo(database: &str) -> String {
+    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// What follows a table of contents.
+pub trait Blocks: Send + 'static {
+    /// Hand it on, in the order of the archive.
+    fn write_to(self, out: &mut dyn Write) -> std::io::Result<()>;
+}
+
+/// Blocks as they come.
+struct Copied<R>(R);
+
+impl<R: Read + Send + 'static> Blocks for Copied<R> {
+    fn write_to(mut self, out: &mut dyn Write) -> std::io::Result<()> {
+        std::io::copy(&mut self.0, out).map(drop)
+    }
+}
+
+/// Run it on a table of contents and the blocks that follow it, through a pipe.
+fn feed(
+    hands: &mut Hands,
+    mut command: Command,
+    toc: &Toc,
+    blocks: impl Blocks,
+    look: impl FnMut(),
+) -> Result<()> {
     command.stdin(Stdio::piped());
     let (mut running, output) = Running::start(command, PROGRAM)?;
     drop(output);
     let mut input = running.input()?;
     let head = toc.encode();
-    let waker = restore.io.waker().clone();
+    let (waker, threads) = (hands.io.waker().clone(), hands.io.threads()?);
     let feeding = reading_thread(PROGRAM, move || {
-        let fed = input.write_all(&head).and_then(|()| std::io::copy(&mut large_objects, &mut input));
+        let _entered = threads.enter();
+        let fed = input.write_all(&head).and_then(|()| blocks.write_to(&mut input));
+        // An archive that ends too early makes it fail, which undoes what it did.
+        drop(input);
         waker.wake();
         fed
     })?;
-    restore.program = Some(running);
-    let ended = await_end(restore);
+    hands.program = Some(running);
+    let ended = await_end(hands, look);
     // What pg_restore said of it comes first; a reader that failed is why it got too little.
     let fed = feeding.join().map_err(|_| Error::internal("the thread that feeds pg_restore panicked"))?;
     match fed {
@@ -71,49 +172,27 @@ pub fn other_data(
     }
 }
 
-/// Everything that comes after rows: indexes, constraints, triggers and the rest.
-pub fn post_data(restore: &mut Restore, connection: &Connection, toc: &Toc, scratch: &str) -> Result<()> {
-    let jobs = restore.order.jobs.unwrap_or_else(super::default_jobs);
-    let mut command = command(restore, connection)?;
-    command.args(["--section=post-data", &format!("--jobs={jobs}"), &format!("--dbname={scratch}")]);
-    run(restore, command, toc)
-}
-
-fn command(restore: &Restore, connection: &Connection) -> Result<Command> {
-    let mut command = connection.command(PROGRAM)?;
-    command.arg("--exit-on-error");
-    for (is_on, switch) in [
-        (restore.order.owner, "--no-owner"),
-        (restore.order.privileges, "--no-privileges"),
-        (restore.order.tablespaces, "--no-tablespaces"),
-    ] {
-        if !is_on {
-            command.arg(switch);
-        }
-    }
-    Ok(command)
-}
-
 /// Run it on a table of contents alone, which is all that it needs and so small that memory holds it.
-fn run(restore: &mut Restore, mut command: Command, toc: &Toc) -> Result<()> {
+fn run(hands: &mut Hands, mut command: Command, toc: &Toc) -> Result<()> {
     // By name, not by inheritance: parallel jobs open it anew, each for itself.
     command.arg("/dev/stdin").stdin(in_memory("walwarden table of contents", &toc.encode())?);
     let (running, output) = Running::start(command, PROGRAM)?;
     drop(output);
-    restore.program = Some(running);
-    await_end(restore)
+    hands.program = Some(running);
+    await_end(hands, || ())
 }
 
-fn await_end(restore: &mut Restore) -> Result<()> {
+fn await_end(hands: &mut Hands, mut look: impl FnMut()) -> Result<()> {
     let mut pulse = Pulse::new();
     loop {
-        let running = restore.program.as_mut().ok_or_else(|| Error::internal("pg_restore is not running"))?;
+        look();
+        let running = hands.program.as_mut().ok_or_else(|| Error::internal("pg_restore is not running"))?;
         if running.try_finish().map_err(explained)? {
-            restore.program = None;
+            hands.program = None;
             return Ok(());
         }
         pulse.beat()?;
-        interrupts::wait(Some(restore.io.waker()), LOOK)?;
+        interrupts::wait(Some(hands.io.waker()), LOOK)?;
     }
 }
 
@@ -124,7 +203,7 @@ fn explained(error: Error) -> Error {
         .is_some_and(|detail| detail.contains("role") && detail.contains("does not exist"));
     if error.class == ErrorClass::ChildProcess && about_roles {
         return error.hint(
-            "Restore the globals of the backup first, which has its roles, or restore with owner => false and privileges => false.",
+            "Restore with globals => true, which makes the roles that are missing, or with owner => false and privileges => false.",
         );
     }
     error

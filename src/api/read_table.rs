@@ -1,0 +1,151 @@
+//! A table as it was in a backup, as rows of a query. Nothing is restored: its pieces are fetched and read.
+//!
+//! The function runs with its caller's rights, for reading values calls what the caller's types say, domains' checks among
+//! them; only where the backup is, is looked up with those of the extension's owner.
+
+use super::job::to_core;
+use crate::catalog::backup;
+use crate::error::report;
+use crate::pg::record_set::{self, RecordSet};
+use crate::pg::role::as_owner_of;
+use crate::pg::sql;
+use crate::pg::text::{self, Conversion, Text};
+use crate::worker::io::Io;
+use crate::worker::pieces::{Coming, Source};
+use crate::worker::restore::read_toc;
+use crate::worker::subject::{self, Subject};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use std::collections::HashSet;
+use uuid::Uuid;
+use walwarden_core::archive::{
+    Algorithm, ArchiveReader, CopyRows, LoadPlan, LoadedPiece, LoadedTable, TableName, Toc, statement,
+};
+use walwarden_core::{Error, ErrorClass, Result as CoreResult};
+
+/// The rows of a table of a backup, in the columns that the caller names.
+#[pg_extern(sql = false)]
+pub fn read_table(
+    job: Option<pgrx::Uuid>,
+    table: Option<Text>,
+    call: pg_sys::FunctionCallInfo,
+) -> Result<(), ErrorReport> {
+    let required = |what: &str| Error::invalid(format!("{what} must not be NULL"));
+    let read = || {
+        let job = to_core(job.ok_or_else(|| required("job"))?);
+        let table = table.ok_or_else(|| required("table"))?;
+        let into = RecordSet::begin(call)?;
+        read_into(job, &table.0, record_set::function_of(call), into)
+    };
+    read().map_err(report)
+}
+
+fn read_into(job: Uuid, table: &str, function: pg_sys::Oid, into: RecordSet) -> CoreResult<()> {
+    let io = Io::start_in_session()?;
+    let (table, subject) = as_owner_of(function, || {
+        let table = named(table)?;
+        let subject = subject::prove(&io, job, backup::find(job)?)?;
+        subject.require_archive(&io)?;
+        Ok((table, subject))
+    })?;
+    let toc = read_toc(&io, &subject)?;
+    let encoding = &subject.manifest.database.encoding;
+    let conversion = Conversion::from(encoding)?;
+    let rows = entries_of(&toc, &subject, &table)?;
+    let plan = LoadPlan::of(&toc, &subject.manifest, |table| rows.contains(&table.dump_id))?;
+    let key = subject.manifest.archive.key.clone();
+    let source = Source { io: &io, store: subject.store.clone(), key };
+    let mut reading = Reading { source, algorithm: toc.header.algorithm(), conversion, into };
+    reading.read(&plan)
+}
+
+/// A name as users give it.
+fn named(table: &str) -> CoreResult<TableName> {
+    let name = sql::query_one("SELECT walwarden._table_name($1)::text", &[Some(table)])?
+        .ok_or_else(|| Error::internal("a name could not be read"))?
+        .text(0)?;
+    serde_json::from_str(&name).map_err(|cause| Error::internal(format!("a name could not be read: {cause}")))
+}
+
+/// The entries of its rows. Also of a table that an extension makes, which has no definition in the archive.
+fn entries_of(toc: &Toc, subject: &Subject, table: &TableName) -> CoreResult<HashSet<i32>> {
+    let name = |name: &str| text::to_server(name).into_bytes();
+    match toc.table(&name(&table.schema), &name(&table.name)) {
+        Ok(found) => Ok(found.rows.into_iter().collect()),
+        Err(error) if error.class == ErrorClass::WrongState => {
+            let tables = subject.manifest.tables.iter();
+            Ok(tables
+                .filter(|one| one.schema == table.schema && one.name == table.name)
+                .map(|one| one.dump_id)
+                .collect())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+struct Reading<'a> {
+    source: Source<'a>,
+    algorithm: Algorithm,
+    conversion: Conversion,
+    into: RecordSet,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, plan: &LoadPlan) -> CoreResult<()> {
+        let mut batches = plan.batches.iter();
+        let mut next = self.source.fetch(batches.next())?;
+        while let Some(Coming { batch, mut bytes }) = next {
+            let bytes = self.source.io.wait_for(&mut bytes)?;
+            // While this one is read the next one comes.
+            next = self.source.fetch(batches.next())?;
+            for piece in &batch.pieces {
+                let table = plan.table(piece)?;
+                let bytes = self.source.intact(table, batch, piece, &bytes)?;
+                self.read_piece(table, piece, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_piece(&mut self, table: &LoadedTable, piece: &LoadedPiece, bytes: &[u8]) -> CoreResult<()> {
+        let columns = statement::columns_of(&table.statement)?;
+        let places = self.places(table, &columns)?;
+        let mut reader = ArchiveReader::of_piece(bytes, self.algorithm);
+        let mut plaintext = reader.plaintext()?;
+        let (mut rows, mut raw_length) = (0, 0);
+        let mut copied = CopyRows::new(columns.len(), |buffer: &mut [u8]| {
+            let length = plaintext.read_some(buffer)?;
+            raw_length += length as u64;
+            Ok(length)
+        });
+        while let Some(row) = copied.next_row()? {
+            let conversion = &self.conversion;
+            self.into.put(|index| {
+                let place = places.get(index).copied().flatten()?;
+                row.c_string(place).map(|value| conversion.convert(value))
+            });
+            rows += 1;
+        }
+        drop(copied);
+        self.source.require_all(table, piece, rows, raw_length)
+    }
+
+    /// For each column that is wanted, its place among those of the backup.
+    fn places(&self, table: &LoadedTable, columns: &[Vec<u8>]) -> CoreResult<Vec<Option<usize>>> {
+        let names: Vec<String> = columns.iter().map(|name| text::from_server_lossy(name)).collect();
+        let place = |wanted: Option<&str>| {
+            let Some(wanted) = wanted else { return Ok(None) };
+            match names.iter().position(|name| name == wanted) {
+                None if !self.into.lists_its_columns() => Ok(None),
+                None => Err(Error::new(
+                    ErrorClass::NotFound,
+                    format!("table {} has no column \"{wanted}\" in the backup", table.name),
+                )
+                .detail(format!("It has {}.", names.join(", ")))
+                .hint("Generated columns have no values in a backup.")),
+                found => Ok(found),
+            }
+        };
+        self.into.columns().map(place).collect()
+    }
+}

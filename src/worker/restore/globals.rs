@@ -1,0 +1,79 @@
+//! The globals of a backup: roles and tablespaces that are missing here are made; those that are there are left alone.
+
+use crate::pg::script::{self, About, Statement};
+use crate::pg::sql;
+use crate::pg::transaction::transaction;
+use crate::worker::io::Io;
+use crate::worker::subject::Subject;
+use std::collections::HashSet;
+use walwarden_core::{Error, ErrorClass, Result};
+
+/// Make what is missing.
+pub fn restore(io: &Io, subject: &Subject, tablespaces: bool) -> Result<()> {
+    let globals = subject.globals(io)?.ok_or_else(|| {
+        Error::new(ErrorClass::NotFound, "the backup has no globals").hint("Restore with globals => false.")
+    })?;
+    let globals = String::from_utf8(globals)
+        .map_err(|_| Error::new(ErrorClass::Archive, "the globals are not in UTF-8"))?;
+    let globals = without_meta_commands(&globals);
+    let (statements, there) = transaction(|| Ok((script::parse(&globals)?, Present::look()?)))?;
+    let missing: Vec<&Statement> =
+        statements.iter().filter(|statement| there.lacks(&statement.about, tablespaces)).collect();
+    transaction(|| missing.iter().filter(|one| matches!(one.about, About::Role(_))).try_for_each(run))?;
+    for new in missing.iter().filter(|one| matches!(one.about, About::NewTablespace(_))) {
+        script::create_tablespace(&new.text).map_err(|error| {
+            error.hint("Its folder must be there, empty, and the server's own; or restore with tablespaces => false.")
+        })?;
+    }
+    transaction(|| missing.iter().filter(|one| matches!(one.about, About::Tablespace(_))).try_for_each(run))?;
+    pgrx::log!(
+        "walwarden: {} of {} statements of the globals were about what is missing here",
+        missing.len(),
+        statements.len()
+    );
+    Ok(())
+}
+
+fn run(statement: &&Statement) -> Result<()> {
+    sql::run(&statement.text, &[]).map(drop)
+}
+
+/// pg_dumpall encloses what it writes in two commands for psql, `\restrict` and `\unrestrict`, since August 2025.
+fn without_meta_commands(script: &str) -> String {
+    let is_meta = |line: &&str| line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
+    let first = script.lines().position(|line| is_meta(&line));
+    let last = script.lines().count() - 1 - script.lines().rev().position(|line| is_meta(&line)).unwrap_or(0);
+    let kept = script
+        .lines()
+        .enumerate()
+        .filter(|(number, line)| !((Some(*number) == first || *number == last) && is_meta(line)));
+    kept.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+}
+
+/// What this server had before.
+struct Present {
+    roles: HashSet<String>,
+    tablespaces: HashSet<String>,
+}
+
+impl Present {
+    fn look() -> Result<Self> {
+        let names = |statement: &str| -> Result<HashSet<String>> {
+            sql::query(statement, &[])?.iter().map(|row| row.text(0)).collect()
+        };
+        Ok(Self {
+            roles: names("SELECT rolname FROM pg_catalog.pg_roles")?,
+            tablespaces: names("SELECT spcname FROM pg_catalog.pg_tablespace")?,
+        })
+    }
+
+    fn lacks(&self, about: &About, tablespaces: bool) -> bool {
+        match about {
+            About::Session => false,
+            About::Role(name) => !self.roles.contains(name),
+            About::NewTablespace(name) | About::Tablespace(name) => {
+                tablespaces && !self.tablespaces.contains(name)
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A backup brought back into a scratch database: made under a temporary name, and dropped unless it gets another one.
+//! Definitions are made by stock pg_restore, rows come by loaders straight from storage; nothing of the archive is
+//! written to disk.
+
+use super::contents::{self, Contents};
+use super::hands::Hands;
+use super::programs::Programs;
+use super::{globals, loaders};
+use crate::catalog::job::{self, ArchiveFacts, Job};
+use crate::catalog::task::Choices;
+use crate::pg::segment::{MOST_COPIERS, Segment};
+use crate::pg::transaction::transaction;
+use crate::pg::{clock, databases, text};
+use crate::worker::backup::default_jobs;
+use crate::worker::child::Connection;
+use crate::worker::io::Io;
+use crate::worker::progress::{Phase, set_phase};
+use crate::worker::subject::Subject;
+use std::sync::atomic::Ordering::Relaxed;
+use walwarden_core::archive::{LoadPlan, rename_database};
+use walwarden_core::{Error, ErrorClass, Result};
+
+/// A scratch database, and what is under way to make it.
+pub struct Scratch {
+    pub(super) hands: Hands,
+    choices: Choices,
+    /// The database that goes.
+    database: Option<String>,
+    /// The server is being shut down, or this process was told to end: dropping a database takes too long for that.
+    leaving: bool,
+}
+
+impl Scratch {
+    /// Nothing is made yet.
+    pub fn new(io: Io, choices: Choices) -> Self {
+        Self { hands: Hands::new(io), choices, database: None, leaving: false }
+    }
+
+    /// Loaders at most, and processes that make indexes.
+    pub fn jobs(&self) -> usize {
+        usize::try_from(self.choices.jobs.unwrap_or_else(default_jobs)).unwrap_or(1).clamp(1, MOST_COPIERS)
+    }
+
+    /// Make it, and everything in it. Gives its name, and what came from the archive.
+    pub fn make(
+        &mut self,
+        job: &Job,
+        subject: &Subject,
+        segment: &Segment,
+    ) -> Result<(String, ArchiveFacts)> {
+        subject.require_archive(&self.hands.io)?;
+        let mut contents = contents::read(&self.hands.io, subject)?;
+        self.choices.selection.apply(&mut contents.toc, |name| Ok(text::to_server(name).into_bytes()))?;
+        let programs = Programs {
+            connection: Connection::to_this_server()?,
+            choices: self.choices.clone(),
+            jobs: self.jobs(),
+        };
+        if self.choices.globals {
+            set_phase(segment, Phase::Globals);
+            globals::restore(&self.hands.io, subject, self.choices.tablespaces)?;
+        }
+        let name = format!("walwarden_restore_{}", job.id.simple());
+        transaction(|| job::set_scratch(job.id, Some(&name)))?;
+        self.database = Some(name.clone());
+        let mut toc = contents.toc.clone();
+        if self.choices.schema_only {
+            toc = toc.without_data();
+        }
+        rename_database(&mut toc, name.as_bytes());
+
+        set_phase(segment, Phase::Definitions);
+        programs.pre_data(&mut self.hands, &toc)?;
+        let mut facts = subject.facts();
+        if self.choices.schema_only {
+            facts = ArchiveFacts { tables: 0, rows: 0, raw_bytes: 0, ..facts };
+        } else {
+            segment.counters().copying_since.store(clock::now().timestamp_micros(), Relaxed);
+            set_phase(segment, Phase::Loading);
+            (facts.tables, facts.rows, facts.raw_bytes) =
+                self.load_rows(subject, &contents, segment, &name)?;
+            set_phase(segment, Phase::LoadingLargeObjects);
+            programs.other_data(&mut self.hands, &toc, subject, &contents, &name)?;
+        }
+        set_phase(segment, Phase::Indexes);
+        programs.post_data(&mut self.hands, &toc, &name)?;
+        Ok((name, facts))
+    }
+
+    /// Gives tables, rows, and bytes of COPY text and large objects.
+    fn load_rows(
+        &mut self,
+        subject: &Subject,
+        contents: &Contents,
+        segment: &Segment,
+        scratch: &str,
+    ) -> Result<(u64, u64, u64)> {
+        let Contents { toc, .. } = contents;
+        let manifest = &subject.manifest;
+        let algorithm = toc.header.algorithm();
+        let chosen = toc.rows();
+        let of_extensions = toc.rows_of_extensions();
+        let first = LoadPlan::of(toc, manifest, |table| of_extensions.contains(&table.dump_id))?;
+        let plan = LoadPlan::of(toc, manifest, |table| {
+            chosen.contains(&table.dump_id) && !of_extensions.contains(&table.dump_id)
+        })?;
+        let chosen = manifest.tables.iter().filter(|table| chosen.contains(&table.dump_id));
+        let (tables, rows, raw_bytes) = chosen.fold((0, 0, 0), |(tables, rows, bytes), table| {
+            (tables + 1, rows + table.rows, bytes + table.raw_bytes)
+        });
+        let counters = segment.counters();
+        counters.tables_total.store((first.tables.len() + plan.tables.len()) as u64, Relaxed);
+        counters.estimated_bytes.store(raw_bytes, Relaxed);
+        let database = transaction(|| databases::oid(scratch))?
+            .ok_or_else(|| Error::internal("pg_restore made no database"))?;
+        // Their constraints are there already, so one loader takes them in the order of the archive.
+        loaders::load(&mut self.hands, subject, algorithm, first, segment, database, 1)?;
+        let jobs = self.jobs();
+        loaders::load(&mut self.hands, subject, algorithm, plan, segment, database, jobs)?;
+        let large_objects = if toc.has_large_objects() { manifest.large_objects.raw_bytes } else { 0 };
+        Ok((tables, rows, raw_bytes + large_objects))
+    }
+
+    /// It is no scratch database any more.
+    pub fn keep(&mut self) {
+        self.database = None;
+    }
+
+    /// Drop it.
+    pub fn drop_database(&mut self) -> Result<()> {
+        if let Some(database) = &self.database {
+            databases::drop_database(database)?;
+        }
+        self.keep();
+        Ok(())
+    }
+
+    /// Stop everything that is under way because of this error.
+    pub fn stop(&mut self, error: &Error) {
+        self.leaving = error.class == ErrorClass::Terminated;
+        self.hands.stop();
+    }
+
+    /// Drop it, unless that would hold up a shutdown: it is noted in the job, so a later tick or leader does it.
+    pub fn clean_up(&self) -> Result<()> {
+        match &self.database {
+            Some(database) if self.leaving => Err(Error::new(
+                ErrorClass::Terminated,
+                format!("database \"{database}\" stays until walwarden's next start"),
+            )),
+            Some(database) => databases::drop_database(database),
+            None => Ok(()),
+        }
+    }
+}
