@@ -10,6 +10,7 @@
 mod backend;
 mod check;
 mod credentials;
+mod discovery;
 mod failure;
 mod key;
 mod layout;
@@ -27,6 +28,7 @@ mod upload;
 
 pub use check::{CheckOutcome, CheckStep};
 pub use credentials::CredentialSource;
+pub use discovery::{Found, Proven};
 pub use layout::{BackupKeys, Layout};
 pub use listing::ListedObject;
 pub use location::Location;
