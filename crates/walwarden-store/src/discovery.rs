@@ -31,15 +31,17 @@ pub struct Found {
     pub key: String,
     /// What the key says, where it has the form of a manifest's.
     pub place: Option<ManifestKey>,
-    /// The manifest; or what is wrong with it, as one line that names the object.
-    pub outcome: Result<Proven, String>,
+    /// The manifest, if the key has signed it and it lies where it belongs.
+    pub signed: Option<Signed>,
+    /// What is wrong with the backup, as one line that names the object.
+    pub problem: Option<String>,
     /// As long as this is kept, no others take its memory.
     _memory: OwnedSemaphorePermit,
 }
 
 /// A manifest that can be believed.
 #[derive(Debug)]
-pub struct Proven {
+pub struct Signed {
     /// What it says.
     pub manifest: Manifest,
     /// As it was signed.
@@ -88,12 +90,15 @@ impl Store {
                 let permit =
                     permit.map_err(|_| Error::internal("the memory for manifests was taken away"))?;
                 let place = ManifestKey::parse(&key);
-                let outcome = match store.prove(&key, place.as_ref(), public_key, &objects).await {
-                    Ok(proven) => Ok(proven),
-                    Err(Refusal::Problem(problem)) => Err(problem),
+                let (signed, problem) = match store.prove(&key, place.as_ref(), public_key, &objects).await {
+                    Ok(signed) => {
+                        let problem = missing_object(&signed.manifest, &objects);
+                        (Some(signed), problem)
+                    }
+                    Err(Refusal::Problem(problem)) => (None, Some(problem)),
                     Err(Refusal::Failure(error)) => return Err(error),
                 };
-                Ok(Found { key, place, outcome, _memory: permit })
+                Ok(Found { key, place, signed, problem, _memory: permit })
             }
         });
         let mut checks = pin!(checks.buffered(AT_A_TIME));
@@ -111,7 +116,7 @@ impl Store {
         place: Option<&ManifestKey>,
         public_key: PublicKey,
         objects: &[ListedObject],
-    ) -> Result<Proven, Refusal> {
+    ) -> Result<Signed, Refusal> {
         let Some(place) = place.cloned() else {
             return problem(format!("object \"{key}\" does not have the key of a manifest"));
         };
@@ -126,19 +131,9 @@ impl Store {
         let signature = self.get(&signature_key).await.map_err(refusal)?;
         let body = self.get(key).await.map_err(refusal)?;
         let name = key.to_owned();
-        let proven = tokio::task::spawn_blocking(move || believe(&name, &place, public_key, body, signature))
+        tokio::task::spawn_blocking(move || believe(&name, &place, public_key, body, signature))
             .await
-            .unwrap_or_else(|_| Err(Refusal::Failure(Error::internal("reading a manifest panicked"))))?;
-        let archive = &proven.manifest.archive;
-        let globals = proven.manifest.globals.as_ref().map(|globals| (&globals.key, globals.size));
-        for (key, size) in [Some((&archive.key, archive.size)), globals].into_iter().flatten() {
-            match size_of(objects, key) {
-                Some(found) if found == size => {}
-                Some(found) => return problem(wrong_size(key, found, size)),
-                None => return problem(missing(key)),
-            }
-        }
-        Ok(proven)
+            .unwrap_or_else(|_| Err(Refusal::Failure(Error::internal("reading a manifest panicked"))))
     }
 }
 
@@ -149,7 +144,7 @@ fn believe(
     public_key: PublicKey,
     body: Bytes,
     signature: Bytes,
-) -> Result<Proven, Refusal> {
+) -> Result<Signed, Refusal> {
     let read =
         || manifest::parse(&body).map_err(|error| format!("object \"{key}\" is not a manifest: {error}"));
     let ours = public_key.key_id();
@@ -167,7 +162,7 @@ fn believe(
         return problem(of_another_key(&manifest.key_id));
     }
     place.check(&manifest).map_err(Refusal::Problem)?;
-    Ok(Proven { manifest, body, signature })
+    Ok(Signed { manifest, body, signature })
 }
 
 /// What storage says of one object is a problem of its backup; what it says of itself ends everything.
@@ -183,6 +178,17 @@ fn refusal(error: Error) -> Refusal {
 
 fn problem<T>(text: String) -> Result<T, Refusal> {
     Err(Refusal::Problem(text))
+}
+
+/// Which of the objects that the manifest names is not there as it must be.
+fn missing_object(manifest: &Manifest, objects: &[ListedObject]) -> Option<String> {
+    let globals = manifest.globals.as_ref().map(|globals| (&globals.key, globals.size));
+    let named = [Some((&manifest.archive.key, manifest.archive.size)), globals];
+    named.into_iter().flatten().find_map(|(key, size)| match size_of(objects, key) {
+        Some(found) if found == size => None,
+        Some(found) => Some(wrong_size(key, found, size)),
+        None => Some(missing(key)),
+    })
 }
 
 fn missing(key: &str) -> String {

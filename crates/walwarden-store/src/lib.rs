@@ -28,7 +28,7 @@ mod upload;
 
 pub use check::{CheckOutcome, CheckStep};
 pub use credentials::CredentialSource;
-pub use discovery::{Found, Proven};
+pub use discovery::{Found, Signed};
 pub use layout::{BackupKeys, Layout};
 pub use listing::ListedObject;
 pub use location::Location;

@@ -75,7 +75,7 @@ async fn discover(store: &Store, key: &SigningKey) -> Vec<Result<Found>> {
 /// What is wrong with each backup, in the order of keys; nothing where it is empty.
 async fn problems(store: &Store, key: &SigningKey) -> Vec<String> {
     let found = discover(store, key).await;
-    found.into_iter().map(|found| found.unwrap().outcome.err().unwrap_or_default()).collect()
+    found.into_iter().map(|found| found.unwrap().problem.unwrap_or_default()).collect()
 }
 
 #[tokio::test]
@@ -91,7 +91,8 @@ async fn every_good_backup_is_found() {
     assert_eq!(found.len(), 20);
     for (number, found) in (1..).zip(found) {
         let found = found.unwrap();
-        let proven = found.outcome.unwrap();
+        assert_eq!(found.problem, None);
+        let proven = found.signed.unwrap();
         assert_eq!((found.key, &proven.manifest), (key_of(&backup(number)), &backup(number)));
         assert_eq!(found.place.unwrap().job, backup(number).job.id);
         signing_key().public().verify_strict(&proven.body, &proven.signature).unwrap();
