@@ -12,31 +12,46 @@ SELECT id, kind, state, backup, depth, options, schedule, storage, trigger, sche
   FROM walwarden.job;
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 
--- A verification that finds something wrong stands until a later one, at least as deep, finds nothing. Where storage was not
--- to be reached, or somebody canceled, nothing was found out.
+-- What verifications say of a backup. One that finds something wrong stands until a later one, at least as deep, finds
+-- nothing. Where storage was not to be reached, or somebody canceled, nothing was found out.
+CREATE VIEW walwarden._verdict AS
+SELECT about.backup, good.finalized_at AS verified_at, good.depth AS verified,
+       bad.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) bad.error_detail, '') AS damage
+  FROM (SELECT DISTINCT v.backup FROM walwarden.job AS v WHERE v.kind = 'verify') AS about
+  LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth FROM walwarden.job AS v
+                      WHERE v.backup OPERATOR(pg_catalog.=) about.backup AND v.kind = 'verify' AND v.state = 'completed'
+                      ORDER BY v.finalized_at DESC LIMIT 1) AS good ON true
+  LEFT JOIN LATERAL (SELECT v.error_message, v.error_detail FROM walwarden.job AS v
+                      WHERE v.backup OPERATOR(pg_catalog.=) about.backup AND v.kind = 'verify' AND v.state = 'failed'
+                        AND v.error_class IN ('storage_corrupt', 'storage_not_found')
+                        AND NOT EXISTS (SELECT FROM walwarden.job AS w
+                                         WHERE w.backup OPERATOR(pg_catalog.=) about.backup AND w.kind = 'verify'
+                                           AND w.state = 'completed' AND w.finalized_at > v.finalized_at
+                                           AND (w.depth = 'full' OR w.depth = v.depth))
+                      ORDER BY v.finalized_at DESC LIMIT 1) AS bad ON true;
+
 CREATE VIEW walwarden.backups AS
 SELECT j.id AS job, j.schedule, j.storage, j.snapshot_at, j.snapshot_lsn, j.finalized_at, j.tables, j.rows,
        pg_catalog.pg_size_pretty(j.size_bytes) AS size, j.size_bytes, j.raw_bytes, j.sha256,
        j.object_key, j.globals_key, j.manifest_key, j.expires_at,
-       good.finalized_at AS verified_at, good.depth AS verified,
-       bad.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) bad.error_detail, '') AS damage
+       v.verified_at, v.verified, v.damage
   FROM walwarden.job AS j
-  LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth FROM walwarden.job AS v
-                      WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind = 'verify' AND v.state = 'completed'
-                      ORDER BY v.finalized_at DESC LIMIT 1) AS good ON true
-  LEFT JOIN LATERAL (SELECT v.error_message, v.error_detail FROM walwarden.job AS v
-                      WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind = 'verify' AND v.state = 'failed'
-                        AND v.error_class IN ('storage_corrupt', 'storage_not_found')
-                        AND NOT EXISTS (SELECT FROM walwarden.job AS w
-                                         WHERE w.backup OPERATOR(pg_catalog.=) j.id AND w.kind = 'verify'
-                                           AND w.state = 'completed' AND w.finalized_at > v.finalized_at
-                                           AND (w.depth = 'full' OR w.depth = v.depth))
-                      ORDER BY v.finalized_at DESC LIMIT 1) AS bad ON true
+  LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) j.id
  WHERE j.kind = 'backup' AND j.state = 'completed' AND j.deleted_at IS NULL;
 COMMENT ON VIEW walwarden.backups IS 'completed backups whose objects are in storage; nothing else is ever listed here';
 COMMENT ON COLUMN walwarden.backups.verified_at IS 'when walwarden.verify() last found it good, apart from the proof at its end';
 COMMENT ON COLUMN walwarden.backups.verified IS 'how deep that was: manifest or full';
 COMMENT ON COLUMN walwarden.backups.damage IS 'what walwarden.verify() found wrong with it; NULL when nothing';
+
+CREATE VIEW walwarden.discovered_backups AS
+SELECT d.job, d.database, d.database_id, d.storage, d.snapshot_at, d.tables, d.rows,
+       pg_catalog.pg_size_pretty(d.size_bytes) AS size, d.size_bytes, d.server_version, d.manifest_key, d.discovered_at,
+       v.verified_at, v.verified, v.damage
+  FROM walwarden.discovered AS d
+  LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) d.job;
+COMMENT ON VIEW walwarden.discovered_backups IS
+    'backups of this and other databases that walwarden.discover() found in storage: verify() and restore() take their job';
+COMMENT ON COLUMN walwarden.discovered_backups.damage IS 'what walwarden.verify() found wrong with it; NULL when nothing';
 
 CREATE VIEW walwarden.schedules AS
 SELECT s.name, s.cron, s.time_zone, s.storage, s.jobs, s.compression, s.max_rate, s.enabled,

@@ -16,6 +16,7 @@ use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use walwarden_core::job::{JobKind, JobState, Trigger};
+use walwarden_core::manifest;
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 
 /// How often a waiting session looks at the job.
@@ -122,6 +123,7 @@ fn queue_restore(backup: Uuid, order: RestoreOrder) -> CoreResult<Uuid> {
     check_name("database", &order.database)?;
     require_jobs_run()?;
     let of = backup::find(backup)?;
+    backup::require_restorable(&manifest::parse(&of.manifest)?.server_version)?;
     if order.database == server::database_name()?.1 {
         return Err(Error::new(ErrorClass::WrongState, "a database cannot be restored from within")
             .hint("Restore under another name, or run this in another database that has walwarden."));

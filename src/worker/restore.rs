@@ -6,11 +6,12 @@ mod contents;
 mod loaders;
 mod programs;
 
+use crate::catalog::backup;
 use crate::catalog::job::{self, Job, RestoreOrder};
 use crate::pg::bgworker::{self, Handle};
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, databases, server};
+use crate::pg::{clock, databases};
 use crate::worker::backup::default_jobs;
 use crate::worker::child::{Connection, Running};
 use crate::worker::io::Io;
@@ -109,7 +110,7 @@ impl Work for Restore {
         transaction(|| job::start_running(job.id, segment.handle()))?;
         set_phase(&segment, Phase::Fetching);
         let subject = subject::fetch(&self.io, self.backup)?;
-        require_version(&subject)?;
+        backup::require_restorable(&subject.manifest.server_version)?;
         transaction(|| databases::require_free(&self.order.database, self.order.overwrite))?;
         subject.require_archive(&self.io)?;
         let contents = contents::read(&self.io, &subject)?;
@@ -150,17 +151,4 @@ impl Work for Restore {
             None => Ok(()),
         }
     }
-}
-
-/// An archive of a newer server may hold what this one does not know.
-fn require_version(subject: &Subject) -> Result<()> {
-    let (theirs, ours) = (subject.manifest.server_version.number / 10_000, server::version_number() / 10_000);
-    if theirs <= ours {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorClass::WrongState,
-        format!("a backup of PostgreSQL {theirs} cannot be restored into PostgreSQL {ours}"),
-    )
-    .hint("Restore it on a server of the same major version or a newer one."))
 }
