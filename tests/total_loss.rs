@@ -281,6 +281,7 @@ fn versions_go_up_and_never_down() {
     let good: Vec<&str> =
         found.iter().filter(|row| row["problem"].is_null()).map(|row| text(row, "job")).collect();
     assert_eq!((found.len(), good), (2, vec![text(&up, "id")]), "{found:#?}");
+    restore_globals(&newer, &std::fs::read(folder.join(text(&up, "globals_key"))).expect("the globals"));
     restore(&newer, "fresh", text(&up, "id"), "shop");
     // By one pg_dump, the newer, which reads both.
     let data = |cluster: &Cluster| {
