@@ -14,8 +14,12 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Instant;
+use support::site::{APP, PROMPTLY, Site};
 use support::{LocalBackup, back_up, text};
-use walwarden_testkit::{Cluster, Installation, S3Server, SampleDatabase, normalized_dump};
+use walwarden_testkit::{
+    Cluster, Installation, S3Server, SampleDatabase, assert_same_database, normalized_dump,
+};
 
 /// Defines a storage.
 fn add_storage(cluster: &Cluster, database: &str, name: &str, url: &str, options: &Value) {
@@ -246,6 +250,43 @@ fn what_cannot_be_looked_through_is_refused_at_once() {
     }
     cluster.sql("postgres", "GRANT pg_monitor TO nobody");
     cluster.sql("postgres", "SET ROLE nobody; SELECT * FROM walwarden.discovered_backups");
+}
+
+/// Storage that does not answer is waited for as long as the session wants it, and no longer.
+#[test]
+fn looking_is_interrupted() {
+    let site = Site::with_s3(Cluster::builder());
+    back_up(&site.cluster, APP, "storage => 's3'");
+    let key = public_key(&site.cluster, APP);
+    assert_eq!(discover(&site.cluster, APP, "s3", &key).len(), 1);
+    site.stall_network();
+    let started = Instant::now();
+    let look = format!("SET statement_timeout = '1s'; SELECT * FROM walwarden.discover('s3', '{key}')");
+    let error = site.cluster.try_sql(APP, &look).unwrap_err();
+    assert!(error.contains("statement timeout"), "{error}");
+    assert!(started.elapsed() < PROMPTLY);
+    site.mend_network();
+    // What was found before is kept.
+    assert_eq!(site.sql("SELECT count(*) FROM walwarden.discovered_backups"), "1");
+}
+
+/// A manifest is kept as it was signed, also where the database cannot say every name in it.
+#[test]
+fn a_database_of_another_encoding_will_do() {
+    let cluster = Cluster::builder().start();
+    cluster.create_database("Straße 表");
+    cluster.sql("Straße 表", "SET client_encoding = 'UTF8'; CREATE TABLE \"表\" AS SELECT 'é表' AS a");
+    support::install(&cluster, "Straße 表");
+    let backup = LocalBackup::make(&cluster, "Straße 表");
+    cluster.sql("postgres", "CREATE DATABASE rescue TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
+    support::install(&cluster, "rescue");
+    let found = discover(&cluster, "rescue", "local", &public_key(&cluster, "rescue"));
+    assert_eq!((text(&found[0], "database"), &found[0]["problem"]), ("Straße ?", &Value::Null));
+    restore(&cluster, "rescue", text(&backup.row, "id"), "restored");
+    assert_same_database(&cluster, "Straße 表", "restored");
+    // Its own backups stay its own.
+    assert_eq!(discover(&cluster, "Straße 表", "local", &public_key(&cluster, "rescue")).len(), 1);
+    restore(&cluster, "Straße 表", text(&backup.row, "id"), "again");
 }
 
 /// A backup of an older PostgreSQL becomes a database of this one, and not the other way round.

@@ -38,6 +38,7 @@ struct Said {
 
 /// Find the backups in a storage and keep the good ones; gives every manifest that is there, good or not.
 #[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, reason = "the columns of a result")]
 pub fn discover(
     storage: Option<Text>,
     public_key: Option<Text>,
