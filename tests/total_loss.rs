@@ -101,6 +101,10 @@ fn every_database_comes_back_on_an_empty_server() {
     let key = public_key(&lost, "shop");
     drop(lost);
 
+    // More than a page of a listing, before the first manifest.
+    let client = server.client();
+    (0..1100).for_each(|n| client.put(S3Server::BUCKET, &format!("deep/prefix/org/before/{n}"), b"x"));
+
     // Where walwarden works from need not be one of the databases.
     anew.create_database("rescue");
     support::install(&anew, "rescue");
@@ -129,7 +133,7 @@ fn every_database_comes_back_on_an_empty_server() {
     let globals_key =
         |job: &str| anew.sql("rescue", &format!("SELECT walwarden.manifest('{job}') -> 'globals' ->> 'key'"));
     let object = format!("deep/prefix/{}", globals_key(text(&newer, "id")));
-    restore_globals(&anew, &server.client().get(S3Server::BUCKET, &object).expect("the globals"));
+    restore_globals(&anew, &client.get(S3Server::BUCKET, &object).expect("the globals"));
     assert!(folder.join(globals_key(text(&ledger, "id"))).is_file());
     for (backup, (name, before)) in [&newer, &hard, &ledger].into_iter().zip(before) {
         let job = anew.sql("rescue", &format!("SELECT walwarden.verify('{}')", text(backup, "id")));

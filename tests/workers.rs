@@ -589,9 +589,17 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
     };
     let first = look();
     wait_until("the numbers to move", PROMPTLY, || (look() > first).then_some(()));
-    for view in
-        ["jobs", "backups", "schedules", "storages", "progress", "waiting_sessions", "status", "audit_chain"]
-    {
+    for view in [
+        "jobs",
+        "backups",
+        "discovered_backups",
+        "schedules",
+        "storages",
+        "progress",
+        "waiting_sessions",
+        "status",
+        "audit_chain",
+    ] {
         if let Err(error) = watcher
             .query(&format!("SELECT * FROM (SELECT v::text FROM walwarden.{view} AS v) AS all_rows"), &[])
         {
@@ -604,6 +612,8 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
         "SELECT walwarden.schedule('x', '* * * * *')",
         "SELECT walwarden.manifest((SELECT id FROM walwarden.jobs))",
         "SELECT walwarden.verify_audit_chain()",
+        "SELECT walwarden.discover('local', '')",
+        "SELECT * FROM walwarden.discovered",
         "SELECT * FROM walwarden.job",
         "SELECT * FROM walwarden.audit",
         "UPDATE walwarden.jobs SET state = 'failed'",
@@ -629,7 +639,7 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
     };
     assert_eq!(
         objects("watcher"),
-        "_next_run _progress _scheduler_state audit_chain backups jobs progress schedules schema status storages waiting_sessions"
+        "_next_run _progress _scheduler_state audit_chain backups discovered_backups jobs progress schedules schema status storages waiting_sessions"
     );
     assert_eq!(objects("nobody"), "");
 }
