@@ -104,12 +104,20 @@ CREATE FUNCTION walwarden._alter_storage(name text, url text, options text) RETU
 CREATE FUNCTION walwarden.drop_storage(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'drop_storage_wrapper';
-COMMENT ON FUNCTION walwarden.drop_storage(text) IS 'remove a storage that nothing uses; what was written there stays';
+COMMENT ON FUNCTION walwarden.drop_storage(text) IS 'remove a storage that nothing uses, and forget what was discovered in it; what was written there stays';
 
 CREATE FUNCTION walwarden.check_storage(name text) RETURNS TABLE (step text, ok boolean, note text)
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'check_storage_wrapper';
 COMMENT ON FUNCTION walwarden.check_storage(text) IS 'do on a storage what a backup does, in small, and clean up; one row a step';
+
+CREATE FUNCTION walwarden.discover(storage text, public_key text) RETURNS TABLE (
+        job uuid, database text, database_id uuid, snapshot_at timestamptz, tables bigint, rows bigint, size_bytes bigint,
+        server_version text, problem text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'discover_wrapper';
+COMMENT ON FUNCTION walwarden.discover(text, text) IS
+    'find the backups of every database in a storage by the manifests that this key has signed; those without a problem can be verified and restored here';
 
 CREATE FUNCTION walwarden.blocks(internal) RETURNS tsm_handler
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
@@ -254,9 +262,13 @@ DECLARE
     found_body text;
     found_state text;
 BEGIN
-    SELECT m.body, j.state INTO found_body, found_state
-      FROM walwarden.job AS j LEFT JOIN walwarden.manifest AS m ON m.job_id = j.id
-     WHERE j.id = job;
+    SELECT coalesce(m.body, pg_catalog.convert_from(d.body, 'UTF8')),
+           coalesce(j.state, CASE WHEN d.job IS NOT NULL THEN 'discovered' END)
+      INTO found_body, found_state
+      FROM (VALUES (job)) AS asked (id)
+      LEFT JOIN walwarden.job AS j ON j.id = asked.id
+      LEFT JOIN walwarden.manifest AS m ON m.job_id = asked.id
+      LEFT JOIN walwarden.discovered AS d ON d.job = asked.id;
     IF found_state IS NULL THEN
         RAISE EXCEPTION 'job % does not exist', job USING ERRCODE = '42704', HINT = 'See walwarden.jobs.';
     END IF;
@@ -267,7 +279,7 @@ BEGIN
     RETURN found_body::jsonb;
 END
 $$;
-COMMENT ON FUNCTION walwarden.manifest(uuid) IS 'the signed manifest of a completed backup, as it was read back from storage';
+COMMENT ON FUNCTION walwarden.manifest(uuid) IS 'the signed manifest of a completed or discovered backup, as it was read from storage';
 
 -- One line about a job for whoever waits for it; raises the job's own error when it failed.
 CREATE FUNCTION walwarden._backup_step(job uuid, OUT line text, OUT finished boolean)

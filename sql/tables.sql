@@ -137,6 +137,27 @@ CREATE TABLE walwarden.manifest (
 );
 COMMENT ON TABLE walwarden.manifest IS 'signed manifests as they were read back from storage';
 
+CREATE TABLE walwarden.discovered (
+    job            uuid PRIMARY KEY,
+    storage        text NOT NULL REFERENCES walwarden.storage (name) ON DELETE CASCADE,
+    manifest_key   text NOT NULL,
+    body           bytea NOT NULL,
+    signature      bytea NOT NULL CHECK (pg_catalog.length(signature) = 64),
+    public_key     text NOT NULL,
+    database       text NOT NULL,
+    database_id    uuid NOT NULL,
+    snapshot_at    timestamptz NOT NULL,
+    tables         bigint NOT NULL,
+    rows           bigint NOT NULL,
+    size_bytes     bigint NOT NULL,
+    server_version text NOT NULL,
+    discovered_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE walwarden.discovered IS 'backups, of any database, that walwarden.discover() found in storage and believed';
+COMMENT ON COLUMN walwarden.discovered.body IS 'the manifest as it was signed, UTF-8 whatever the encoding of this database';
+COMMENT ON COLUMN walwarden.discovered.public_key IS 'the key, as PEM, by which it was believed';
+CREATE INDEX discovered_in_storage ON walwarden.discovered (storage);
+
 CREATE TABLE walwarden.cancel_request (
     job_id       uuid PRIMARY KEY REFERENCES walwarden.job (id),
     requested_by text NOT NULL,

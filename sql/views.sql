@@ -12,33 +12,39 @@ SELECT id, kind, state, backup, depth, options, smoke_answer, schedule, storage,
   FROM walwarden.job;
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 
--- What a verification or a restore test finds wrong stands until a later verification, at least as deep, finds nothing. Where
--- storage was not to be reached, or somebody canceled, nothing was found out. A restore test that fails for another reason says
--- nothing of the bytes: the newest one stands until the next.
+-- What verifications and restore tests say of a backup. What one of them finds wrong with its bytes stands until a later
+-- verification, at least as deep, finds nothing. Where storage was not to be reached, or somebody canceled, nothing was found
+-- out. A restore test that fails for another reason says nothing of the bytes: the latest one stands until the next.
+CREATE VIEW walwarden._verdict AS
+SELECT about.backup, good.finalized_at AS verified_at, good.depth AS verified, tested.finalized_at AS tested_at,
+       test.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) test.error_detail, '') AS test_failure,
+       bad.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) bad.error_detail, '') AS damage
+  FROM (SELECT DISTINCT v.backup FROM walwarden.job AS v WHERE v.kind IN ('verify', 'restore_test')) AS about
+  LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth FROM walwarden.job AS v
+                      WHERE v.backup OPERATOR(pg_catalog.=) about.backup AND v.kind = 'verify' AND v.state = 'completed'
+                      ORDER BY v.finalized_at DESC LIMIT 1) AS good ON true
+  LEFT JOIN LATERAL (SELECT pg_catalog.max(t.finalized_at) AS finalized_at FROM walwarden.job AS t
+                      WHERE t.backup OPERATOR(pg_catalog.=) about.backup AND t.kind = 'restore_test' AND t.state = 'completed') AS tested ON true
+  LEFT JOIN LATERAL (SELECT t.error_message, t.error_detail FROM walwarden.job AS t
+                      WHERE t.backup OPERATOR(pg_catalog.=) about.backup AND t.kind = 'restore_test'
+                        AND t.state IN ('completed', 'failed')
+                      ORDER BY t.finalized_at DESC LIMIT 1) AS test ON true
+  LEFT JOIN LATERAL (SELECT v.error_message, v.error_detail FROM walwarden.job AS v
+                      WHERE v.backup OPERATOR(pg_catalog.=) about.backup AND v.kind IN ('verify', 'restore_test') AND v.state = 'failed'
+                        AND v.error_class IN ('storage_corrupt', 'storage_not_found')
+                        AND NOT EXISTS (SELECT FROM walwarden.job AS w
+                                         WHERE w.backup OPERATOR(pg_catalog.=) about.backup AND w.kind = 'verify'
+                                           AND w.state = 'completed' AND w.finalized_at > v.finalized_at
+                                           AND (w.depth = 'full' OR w.depth = v.depth))
+                      ORDER BY v.finalized_at DESC LIMIT 1) AS bad ON true;
+
 CREATE VIEW walwarden.backups AS
 SELECT j.id AS job, j.schedule, j.storage, j.snapshot_at, j.snapshot_lsn, j.finalized_at, j.tables, j.rows,
        pg_catalog.pg_size_pretty(j.size_bytes) AS size, j.size_bytes, j.raw_bytes, j.sha256,
        j.object_key, j.globals_key, j.manifest_key, j.expires_at,
-       good.finalized_at AS verified_at, good.depth AS verified, tested.finalized_at AS tested_at,
-       test.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) test.error_detail, '') AS test_failure,
-       bad.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) bad.error_detail, '') AS damage
+       v.verified_at, v.verified, v.tested_at, v.test_failure, v.damage
   FROM walwarden.job AS j
-  LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth FROM walwarden.job AS v
-                      WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind = 'verify' AND v.state = 'completed'
-                      ORDER BY v.finalized_at DESC LIMIT 1) AS good ON true
-  LEFT JOIN LATERAL (SELECT pg_catalog.max(t.finalized_at) AS finalized_at FROM walwarden.job AS t
-                      WHERE t.backup OPERATOR(pg_catalog.=) j.id AND t.kind = 'restore_test' AND t.state = 'completed') AS tested ON true
-  LEFT JOIN LATERAL (SELECT t.error_message, t.error_detail FROM walwarden.job AS t
-                      WHERE t.backup OPERATOR(pg_catalog.=) j.id AND t.kind = 'restore_test' AND t.state IN ('completed', 'failed')
-                      ORDER BY t.finalized_at DESC LIMIT 1) AS test ON true
-  LEFT JOIN LATERAL (SELECT v.error_message, v.error_detail FROM walwarden.job AS v
-                      WHERE v.backup OPERATOR(pg_catalog.=) j.id AND v.kind IN ('verify', 'restore_test') AND v.state = 'failed'
-                        AND v.error_class IN ('storage_corrupt', 'storage_not_found')
-                        AND NOT EXISTS (SELECT FROM walwarden.job AS w
-                                         WHERE w.backup OPERATOR(pg_catalog.=) j.id AND w.kind = 'verify'
-                                           AND w.state = 'completed' AND w.finalized_at > v.finalized_at
-                                           AND (w.depth = 'full' OR w.depth = v.depth))
-                      ORDER BY v.finalized_at DESC LIMIT 1) AS bad ON true
+  LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) j.id
  WHERE j.kind = 'backup' AND j.state = 'completed' AND j.deleted_at IS NULL;
 COMMENT ON VIEW walwarden.backups IS 'completed backups whose objects are in storage; nothing else is ever listed here';
 COMMENT ON COLUMN walwarden.backups.verified_at IS 'when walwarden.verify() last found it good, apart from the proof at its end';
@@ -46,6 +52,16 @@ COMMENT ON COLUMN walwarden.backups.verified IS 'how deep that was: manifest or 
 COMMENT ON COLUMN walwarden.backups.tested_at IS 'when walwarden.restore_test() last brought it back as it must be';
 COMMENT ON COLUMN walwarden.backups.test_failure IS 'why its latest restore test failed; NULL when it did not, or there was none';
 COMMENT ON COLUMN walwarden.backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL when nothing';
+
+CREATE VIEW walwarden.discovered_backups AS
+SELECT d.job, d.database, d.database_id, d.storage, d.snapshot_at, d.tables, d.rows,
+       pg_catalog.pg_size_pretty(d.size_bytes) AS size, d.size_bytes, d.server_version, d.manifest_key, d.discovered_at,
+       v.verified_at, v.verified, v.tested_at, v.test_failure, v.damage
+  FROM walwarden.discovered AS d
+  LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) d.job;
+COMMENT ON VIEW walwarden.discovered_backups IS
+    'backups of this and other databases that walwarden.discover() found in storage: verify(), restore() and the like take their job';
+COMMENT ON COLUMN walwarden.discovered_backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL when nothing';
 
 CREATE VIEW walwarden.schedules AS
 SELECT s.name, s.cron, s.time_zone, s.storage, s.jobs, s.compression, s.max_rate, s.enabled,

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod blocks;
 pub mod database;
+pub mod discover;
 pub mod job;
 pub mod key;
 mod options;

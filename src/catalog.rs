@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod backup;
 pub mod database;
+pub mod discovered;
 pub mod job;
 pub mod manifest;
 pub mod options;

@@ -472,12 +472,13 @@ fn databases_are_backed_up_side_by_side() {
 }
 
 /// An idle walwarden is connected to no database: one can be dropped, renamed and copied. A copy holds its schedules still
-/// and refuses to back up until it is adopted, so that two databases never write to one place.
+/// and refuses to back up, to verify and to restore until it is adopted, so that two databases never write to one place.
 #[test]
 fn idle_walwarden_stands_in_nobodys_way_and_a_copy_waits_for_adoption() {
     let site = Site::local(Cluster::builder().preload_walwarden());
     site.sql("SELECT walwarden.schedule('hourly', '0 * * * *')");
-    back_up(&site.cluster, APP, "");
+    let backup = back_up(&site.cluster, APP, "");
+    let backup = text(&backup, "id");
     site.await_rest(PROMPTLY);
     let ours = "SELECT coalesce(datname, '-'), backend_type FROM pg_stat_activity \
                 WHERE backend_type LIKE 'walwarden%' OR application_name LIKE 'walwarden %'";
@@ -489,9 +490,12 @@ fn idle_walwarden_stands_in_nobodys_way_and_a_copy_waits_for_adoption() {
     cluster.sql("postgres", "CREATE DATABASE copy TEMPLATE app");
     assert_eq!(cluster.sql("copy", "SELECT scheduler FROM walwarden.status"), "suspended");
     let mut session = cluster.client("copy");
-    let refused = database_error(session.batch_execute("SELECT walwarden.run_now()"));
-    assert_eq!(refused.code(), &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "{refused}");
-    assert!(refused.hint().is_some_and(|hint| hint.contains("adopt()")), "{refused:?}");
+    let work = ["run_now()".to_owned(), format!("verify('{backup}')"), format!("restore('{backup}', 'new')")];
+    for call in &work {
+        let refused = database_error(session.batch_execute(&format!("SELECT walwarden.{call}")));
+        assert_eq!(refused.code(), &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "{refused}");
+        assert!(refused.hint().is_some_and(|hint| hint.contains("adopt()")), "{refused:?}");
+    }
     // Nothing fires there, however late: the time that passed is played.
     cluster.sql("copy", "UPDATE walwarden.schedule SET checked_until = now() - interval '2 hours'");
     cluster.sql("copy", "SELECT walwarden.schedule('another', '0 1 * * *')");
@@ -506,8 +510,12 @@ fn idle_walwarden_stands_in_nobodys_way_and_a_copy_waits_for_adoption() {
     let entries = "SELECT count(*) FROM walwarden.audit_chain WHERE event = 'database.adopted' \
                    AND detail ->> 'id' = (SELECT id::text FROM walwarden.database)";
     assert_eq!(cluster.sql("copy", entries), "1");
-    let job = run_now(cluster, "copy", "");
-    let row = await_end(cluster, "copy", &job);
+    let [row, ..] = work.map(|call| {
+        let job = cluster.sql("copy", &format!("SELECT walwarden.{call}"));
+        let row = await_end(cluster, "copy", &job);
+        assert_eq!(text(&row, "state"), "completed", "{row:#}");
+        row
+    });
     assert!(text(&row, "object_key").contains(&adopted), "{row:#}");
     drop(session);
 
@@ -581,9 +589,17 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
     };
     let first = look();
     wait_until("the numbers to move", PROMPTLY, || (look() > first).then_some(()));
-    for view in
-        ["jobs", "backups", "schedules", "storages", "progress", "waiting_sessions", "status", "audit_chain"]
-    {
+    for view in [
+        "jobs",
+        "backups",
+        "discovered_backups",
+        "schedules",
+        "storages",
+        "progress",
+        "waiting_sessions",
+        "status",
+        "audit_chain",
+    ] {
         if let Err(error) = watcher
             .query(&format!("SELECT * FROM (SELECT v::text FROM walwarden.{view} AS v) AS all_rows"), &[])
         {
@@ -596,6 +612,8 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
         "SELECT walwarden.schedule('x', '* * * * *')",
         "SELECT walwarden.manifest((SELECT id FROM walwarden.jobs))",
         "SELECT walwarden.verify_audit_chain()",
+        "SELECT walwarden.discover('local', '')",
+        "SELECT * FROM walwarden.discovered",
         "SELECT * FROM walwarden.job",
         "SELECT * FROM walwarden.audit",
         "UPDATE walwarden.jobs SET state = 'failed'",
@@ -621,7 +639,7 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
     };
     assert_eq!(
         objects("watcher"),
-        "_next_run _progress _scheduler_state audit_chain backups jobs progress schedules schema status storages waiting_sessions"
+        "_next_run _progress _scheduler_state audit_chain backups discovered_backups jobs progress schedules schema status storages waiting_sessions"
     );
     assert_eq!(objects("nobody"), "");
 }

@@ -48,6 +48,14 @@ BEGIN;
 SELECT walwarden.wait_for(walwarden.run_now(), '-1 second');
 ROLLBACK;
 
+-- Backups that only storage knows
+SELECT * FROM walwarden.discover('nowhere', walwarden.public_key());
+SELECT * FROM walwarden.discover(NULL, walwarden.public_key());
+SELECT * FROM walwarden.discover('local', NULL);
+SELECT * FROM walwarden.discover('local', 'no key');
+SELECT * FROM walwarden.discover('local', walwarden.public_key());
+SELECT * FROM walwarden.discovered_backups;
+
 -- How to copy: checked when it is given
 SELECT walwarden.run_now(jobs => 0);
 SELECT walwarden.run_now(jobs => 65);
@@ -77,6 +85,7 @@ SELECT running_job, sessions_waiting, queued_jobs FROM walwarden.status;
 CREATE ROLE walwarden_nobody;
 SET ROLE walwarden_nobody;
 SELECT walwarden.run_now();
+SELECT walwarden.discover('local', '');
 SELECT count(*) FROM walwarden.jobs;
 RESET ROLE;
 DROP ROLE walwarden_nobody;

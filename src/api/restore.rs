@@ -3,7 +3,7 @@
 use super::job::{queue, require_jobs_run, to_core, to_sql};
 use super::options;
 use super::schedule::check_name;
-use crate::catalog::backup::{self, Backup};
+use crate::catalog::backup;
 use crate::catalog::schedule;
 use crate::catalog::task::{DatabaseOrder, RestoreOrder, TableOrder, Task, TestOrder};
 use crate::error::report;
@@ -33,6 +33,7 @@ fn queue_restore(backup: Uuid, order: DatabaseOrder) -> CoreResult<Uuid> {
     }
     require_jobs_run()?;
     let of = backup::find(backup)?;
+    backup::require_restorable(&of.server_version()?)?;
     if order.data_only {
         check_data_only(&order)?;
     } else {
@@ -71,6 +72,7 @@ pub fn _restore_table(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid
 fn queue_table(backup: Uuid, order: TableOrder) -> CoreResult<Uuid> {
     require_jobs_run()?;
     let of = backup::find(backup)?;
+    backup::require_restorable(&of.server_version()?)?;
     require_place(&order.into)?;
     queue(Task::Restore { backup, order: RestoreOrder::Table(order) }, None, &of.storage.name)
 }
@@ -140,7 +142,8 @@ fn queue_test(backup: Uuid, schedule: Option<&str>, order: TestOrder) -> CoreRes
     options::check_jobs(order.jobs)?;
     check_smoke(order.smoke.as_deref(), order.expect.as_deref())?;
     require_jobs_run()?;
-    let of: Backup = backup::find(backup)?;
+    let of = backup::find(backup)?;
+    backup::require_restorable(&of.server_version()?)?;
     let role = order.smoke.as_ref().map(|_| order.role.clone().unwrap_or_else(server::session_user));
     queue(Task::RestoreTest { backup, order: TestOrder { role, ..order } }, schedule, &of.storage.name)
 }

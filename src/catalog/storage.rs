@@ -49,7 +49,7 @@ pub fn update(storage: &Storage) -> Result<()> {
     Ok(())
 }
 
-/// Remove a storage that no schedule and no unfinished job uses. What was written there stays.
+/// Remove a storage that no schedule and no unfinished job uses, and what was discovered in it. What was written there stays.
 pub fn delete(name: &str) -> Result<()> {
     find(name)?;
     if let Some(row) = sql::query_one(

@@ -11,11 +11,12 @@ mod scratch;
 pub mod table;
 pub mod test;
 
+use crate::catalog::backup;
 use crate::catalog::job::{self, ArchiveFacts, Job};
 use crate::catalog::task::DatabaseOrder;
+use crate::pg::databases;
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
-use crate::pg::{databases, server};
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
 use crate::worker::subject::{self, Subject};
@@ -24,7 +25,7 @@ pub use contents::read_toc;
 use scratch::Scratch;
 use std::time::Duration;
 use uuid::Uuid;
-use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_core::{Error, Result};
 
 /// The restore of one backup into a database.
 pub struct Restore {
@@ -80,7 +81,7 @@ impl Work for Restore {
         transaction(|| job::start_running(job.id, segment.handle()))?;
         set_phase(&segment, Phase::Fetching);
         let subject = subject::fetch(&self.scratch.hands.io, self.backup)?;
-        require_version(&subject)?;
+        backup::require_restorable(&subject.manifest.server_version)?;
         transaction(|| databases::require_free(&self.database, self.overwrite))?;
         let (scratch, facts) = self.scratch.make(job, &subject, &segment)?;
         self.finish(job, &subject, &scratch, &facts)
@@ -94,17 +95,4 @@ impl Work for Restore {
     fn clean_up(&self, _limit: Duration) -> Result<()> {
         self.scratch.clean_up()
     }
-}
-
-/// An archive of a newer server may hold what this one does not know.
-fn require_version(subject: &Subject) -> Result<()> {
-    let (theirs, ours) = (subject.manifest.server_version.number / 10_000, server::version_number() / 10_000);
-    if theirs <= ours {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorClass::WrongState,
-        format!("a backup of PostgreSQL {theirs} cannot be restored into PostgreSQL {ours}"),
-    )
-    .hint("Restore it on a server of the same major version or a newer one."))
 }

@@ -1,4 +1,4 @@
-//! The backup that a job is about: fetched, and proven to be what this server signed.
+//! The backup that a job is about: fetched, and proven to be what this server signed, or the server it was discovered of.
 
 use crate::catalog::backup::{self, Backup};
 use crate::catalog::job::{self, ArchiveFacts, ObjectKeys};
@@ -9,6 +9,7 @@ use crate::worker::io::Io;
 use crate::worker::remains;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+use walwarden_core::key::PublicKey;
 use walwarden_core::manifest::{self, Manifest, StoredObject};
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::Store;
@@ -49,7 +50,10 @@ pub fn prove(io: &Io, job: Uuid, backup: Backup) -> Result<Subject> {
     if manifest.job.id != job {
         return Err(wrong(&backup.manifest_key, format!("It is of job {}.", manifest.job.id)));
     }
-    let key = keyring::signing_key()?.public();
+    let key = match &backup.public_key {
+        Some(pem) => PublicKey::from_pem(pem)?,
+        None => keyring::signing_key()?.public(),
+    };
     if manifest.key_id != key.key_id() {
         return Err(Error::new(
             ErrorClass::Key,

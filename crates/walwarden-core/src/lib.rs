@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod audit;
 pub mod blocker;
+pub mod discovery;
 pub mod error;
 pub mod examination;
 pub mod job;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::failure::Failure;
+use crate::listing::{Page, Place};
 use crate::local::Local;
 use crate::s3::S3;
 
@@ -62,6 +63,14 @@ impl Backend {
         }
     }
 
+    /// What lies at one place of a listing.
+    pub(crate) async fn list(&self, place: &Place, limit: Duration) -> Result<Page, Failure> {
+        match self {
+            Self::S3(s3) => s3.list(place, limit).await,
+            Self::Local(local) => local.list(place, limit).await,
+        }
+    }
+
     /// Begins an upload and gives its id.
     pub(crate) async fn begin(&self, key: &str, limit: Duration) -> Result<String, Failure> {
         match self {
@@ -109,7 +118,6 @@ impl Backend {
         }
     }
 
-    /// The most parts an upload can have, where there is a limit.
     /// How much of an object is asked for at once, bytes: over a network what makes the way worth it, of a file what stays
     /// in the processor's cache.
     pub(crate) fn window(&self) -> u64 {
@@ -119,6 +127,7 @@ impl Backend {
         }
     }
 
+    /// The most parts an upload can have, where there is a limit.
     pub(crate) fn max_parts(&self) -> Option<usize> {
         match self {
             Self::S3(_) => Some(crate::part_plan::MAX_PARTS),

@@ -10,9 +10,11 @@
 mod backend;
 mod check;
 mod credentials;
+mod discovery;
 mod failure;
 mod key;
 mod layout;
+mod listing;
 mod local;
 mod location;
 mod object_reader;
@@ -26,7 +28,9 @@ mod upload;
 
 pub use check::{CheckOutcome, CheckStep};
 pub use credentials::CredentialSource;
+pub use discovery::{Found, Signed};
 pub use layout::{BackupKeys, Layout};
+pub use listing::ListedObject;
 pub use location::Location;
 pub use object_reader::ObjectReader;
 pub use options::{FileOptions, S3Options, StorageOptions};

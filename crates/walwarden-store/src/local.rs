@@ -21,6 +21,7 @@ use walwarden_core::{ErrorClass, Result};
 
 use crate::backend::Head;
 use crate::failure::Failure;
+use crate::listing::{ListedObject, Page, Place};
 use folder::Folder;
 use staged::Staged;
 
@@ -99,6 +100,23 @@ impl Local {
             let mut bytes = zeroed(range.end - range.start)?;
             file.read_exact_at(&mut bytes, range.start)?;
             Ok((Bytes::from(bytes), size))
+        })
+        .await
+    }
+
+    pub(crate) async fn list(&self, place: &Place, limit: Duration) -> Result<Page, Failure> {
+        let key = place.folder.clone();
+        self.blocking(limit, move |folder| {
+            let mut page = Page { objects: Vec::new(), more: Vec::new() };
+            for (name, metadata) in folder.entries(&folder.path(&key))? {
+                let key = format!("{key}/{name}");
+                if metadata.is_dir() {
+                    page.more.push(Place { folder: key, token: None });
+                } else if metadata.is_file() {
+                    page.objects.push(ListedObject { key, size: metadata.len() });
+                }
+            }
+            Ok(page)
         })
         .await
     }

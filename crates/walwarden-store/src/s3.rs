@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod listing;
 
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use object_store::aws::{AmazonS3, AwsCredential};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
@@ -23,6 +25,7 @@ use walwarden_core::{ErrorClass, Result};
 use crate::backend::Head;
 use crate::credentials::Identity;
 use crate::failure::Failure;
+use crate::listing::{ListedObject, Page, Place};
 use crate::options::S3Options;
 
 /// How often credentials are asked for before the first time they were given: without any configured, the client asks
@@ -109,6 +112,30 @@ impl S3 {
     pub(crate) async fn delete(&self, key: &str, limit: Duration) -> Result<(), Failure> {
         let path = self.path(key)?;
         unless_missing(self.attempt(limit, self.client.delete(&path)).await)
+    }
+
+    pub(crate) async fn list(&self, place: &Place, limit: Duration) -> Result<Page, Failure> {
+        let prefix = self.path(&place.folder)?;
+        // With the slash: "org" must not list "organs".
+        let prefix = format!("{prefix}/");
+        let options =
+            PaginatedListOptions { page_token: place.token.clone(), ..PaginatedListOptions::default() };
+        let answer = self.attempt(limit, self.client.list_paginated(Some(&prefix), options)).await?;
+        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        let objects = answer.result.objects.into_iter().filter_map(|object| {
+            let key = object.location.as_ref().strip_prefix(&root)?.to_owned();
+            Some(ListedObject { key, size: object.size })
+        });
+        let more = match answer.page_token {
+            Some(token) if place.token.as_ref() == Some(&token) => {
+                return Err(Failure::new(
+                    ErrorClass::Storage,
+                    "the server lists the same page again and again",
+                ));
+            }
+            token => token.map(|token| Place { folder: place.folder.clone(), token: Some(token) }),
+        };
+        Ok(Page { objects: objects.collect(), more: more.into_iter().collect() })
     }
 
     pub(crate) async fn begin(&self, key: &str, limit: Duration) -> Result<String, Failure> {

@@ -280,6 +280,11 @@ impl Store {
     pub(crate) fn error(&self, failure: Failure, verb: &str, key: &str) -> Error {
         failure.into_error(format!("could not {verb} object \"{key}\" in storage \"{}\"", self.shared.url))
     }
+
+    /// The error of a failure to list what is below `folder`.
+    pub(crate) fn listing_error(&self, failure: Failure, folder: &str) -> Error {
+        failure.into_error(format!("could not list folder \"{folder}\" of storage \"{}\"", self.shared.url))
+    }
 }
 
 impl fmt::Debug for Store {

@@ -4,6 +4,7 @@
 use super::contents::{self, Contents};
 use super::hands::Hands;
 use super::programs::{Blocks, Programs};
+use crate::catalog::backup;
 use crate::catalog::job::{self, ArchiveFacts, Job};
 use crate::catalog::task::DatabaseOrder;
 use crate::pg::segment::Segment;
@@ -90,7 +91,7 @@ impl Work for RowsRestore {
         transaction(|| job::start_running(job.id, segment.handle()))?;
         set_phase(&segment, Phase::Fetching);
         let subject = subject::fetch(&self.hands.io, self.backup)?;
-        super::require_version(&subject)?;
+        backup::require_restorable(&subject.manifest.server_version)?;
         if transaction(|| databases::oid(&self.order.database))?.is_none() {
             return Err(Error::new(
                 ErrorClass::NotFound,

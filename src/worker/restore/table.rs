@@ -2,7 +2,8 @@
 //! rows or not at all. Only its own pieces are fetched.
 
 use super::hands::Hands;
-use super::{contents, loaders, require_version};
+use super::{contents, loaders};
+use crate::catalog::backup;
 use crate::catalog::job::{self, ArchiveFacts, Job};
 use crate::catalog::task::TableOrder;
 use crate::pg::segment::Segment;
@@ -38,7 +39,7 @@ impl Work for TableRestore {
         transaction(|| job::start_running(job.id, segment.handle()))?;
         set_phase(&segment, Phase::Fetching);
         let subject = subject::fetch(&self.hands.io, self.backup)?;
-        require_version(&subject)?;
+        backup::require_restorable(&subject.manifest.server_version)?;
         require_encoding(&subject)?;
         subject.require_archive(&self.hands.io)?;
         let toc = contents::read_toc(&self.hands.io, &subject)?;

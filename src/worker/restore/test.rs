@@ -1,7 +1,8 @@
 //! A restore test: a backup becomes a scratch database, is looked at there, and goes again.
 
+use super::loaders;
 use super::scratch::Scratch;
-use super::{loaders, require_version};
+use crate::catalog::backup;
 use crate::catalog::job::{self, Job};
 use crate::catalog::task::{Choices, TestOrder};
 use crate::pg::segment::Segment;
@@ -55,7 +56,7 @@ impl Work for RestoreTest {
         transaction(|| job::start_running(job.id, segment.handle()))?;
         set_phase(&segment, Phase::Fetching);
         let subject = subject::fetch(&self.scratch.hands.io, self.backup)?;
-        require_version(&subject)?;
+        backup::require_restorable(&subject.manifest.server_version)?;
         let (scratch, facts) = self.scratch.make(job, &subject, &segment)?;
         let answer = self.examine(&subject, &segment, &scratch)?;
         transaction(|| subject.start_finalizing(job.id, &facts))?;

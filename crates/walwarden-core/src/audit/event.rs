@@ -82,6 +82,8 @@ actions! {
         Altered = "altered",
         /// It was removed.
         Removed = "removed",
+        /// The backups in it were looked for.
+        Discovered = "discovered",
     }
 }
 

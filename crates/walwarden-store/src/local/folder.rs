@@ -1,6 +1,6 @@
 //! The root folder and the folders below it: made when a file needs them, removed when the last file is gone.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -52,6 +52,33 @@ impl Folder {
         }
         self.remove_empty_parents(path);
         Ok(())
+    }
+
+    /// The names in a folder, which may be missing, and what they are themselves: links are not followed. A name that is no
+    /// text belongs to nobody here.
+    pub(super) fn entries(&self, path: &Path) -> io::Result<Vec<(String, Metadata)>> {
+        let is_gone = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        };
+        let listing = match path.symlink_metadata().and_then(|metadata| {
+            if metadata.is_dir() { path.read_dir() } else { Err(io::ErrorKind::NotADirectory.into()) }
+        }) {
+            Ok(listing) => listing,
+            Err(error) if is_gone(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut entries = Vec::new();
+        for entry in listing {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            match entry.metadata() {
+                Ok(metadata) => entries.push((name, metadata)),
+                // Removed since it was listed.
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
     }
 
     /// Flushes the folder `path` stands in, where flushing is wanted.

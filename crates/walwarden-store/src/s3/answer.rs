@@ -13,6 +13,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use walwarden_core::ErrorClass;
 
 use crate::failure::Failure;
+use crate::s3::listing::NoListing;
 
 /// How `object_store` begins the text of an answer that is not 2xx.
 const STATUS_TEXT: &str = "Server returned non-2xx status code: ";
@@ -41,6 +42,10 @@ const CHECK_CERTIFICATE: &str =
 
 /// Judges an error of the client library.
 pub(super) fn judge(error: &object_store::Error) -> Failure {
+    if let object_store::Error::InvalidPath { source } = error {
+        return Failure::new(ErrorClass::Storage, format!("a key is not one of walwarden's: {source}"))
+            .hint("See who else writes to this storage, and give walwarden a prefix of its own.");
+    }
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(current) = cause {
         if let Some(transport) = current.downcast_ref::<HttpError>() {
@@ -68,6 +73,14 @@ pub(super) fn judge(error: &object_store::Error) -> Failure {
 }
 
 fn judge_transport(error: &HttpError) -> Failure {
+    match error.source().and_then(|source| source.downcast_ref()) {
+        Some(NoListing::Other(body)) => return judge_status(200, body),
+        Some(told @ NoListing::WithoutEnd) => {
+            return Failure::new(ErrorClass::Storage, told.to_string())
+                .hint("The storage service lacks something that finding backups needs: ListObjectsV2.");
+        }
+        None => {}
+    }
     let text = chain(error);
     let failure = Failure::new(ErrorClass::StorageUnreachable, &text);
     if text.contains("certificate") {

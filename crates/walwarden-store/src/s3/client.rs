@@ -10,6 +10,7 @@ use walwarden_core::{Error, ErrorClass, Result};
 use crate::credentials::Identity;
 use crate::failure::one_line;
 use crate::options::S3Options;
+use crate::s3::listing::CheckedListings;
 
 /// What servers take for the default region.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -35,6 +36,7 @@ pub(super) fn build(
         .with_disable_bulk_delete(true)
         .with_disable_tagging(true)
         .with_retry(no_retries())
+        .with_http_connector(CheckedListings)
         .with_client_options(client_options(options));
     if let Some(endpoint) = &options.endpoint {
         let address = if options.path_style { endpoint.clone() } else { with_bucket_host(endpoint, bucket)? };

@@ -101,3 +101,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_listing_with_a_key_that_is_no_path_is_final() {
+    let source = object_store::path::Path::parse("org//x").unwrap_err();
+    let failure = judge(&object_store::Error::InvalidPath { source });
+    assert_eq!(failure.class, ErrorClass::Storage);
+    assert!(!failure.is_retriable && failure.detail.contains("org//x"), "{failure:?}");
+}
