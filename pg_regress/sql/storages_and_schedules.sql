@@ -39,6 +39,7 @@ SELECT walwarden.drop_storage('second');
 SELECT walwarden.run_now(storage => 'nowhere');
 SELECT walwarden.run_now('nightly');
 SELECT walwarden.wait_for('00000000-0000-0000-0000-000000000000');
+SELECT walwarden.wait_for(NULL);
 SELECT walwarden.cancel('00000000-0000-0000-0000-000000000000');
 SELECT walwarden.manifest('00000000-0000-0000-0000-000000000000');
 BEGIN;

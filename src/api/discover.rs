@@ -1,5 +1,6 @@
 //! Backups that only storage knows.
 
+use super::job::{required, to_sql};
 use crate::catalog::discovered::Discovery;
 use crate::catalog::{audit, storage};
 use crate::error::report;
@@ -59,13 +60,9 @@ pub fn discover(
     >,
     ErrorReport,
 > {
-    let given = |argument: Option<Text>, what: &str| {
-        argument.map(|text| text.0).ok_or_else(|| Error::invalid(format!("{what} must not be NULL")))
-    };
-    let findings = given(storage, "storage")
-        .and_then(|storage| look_through(&storage, &given(public_key, "public_key")?))
+    let findings = required("storage", storage)
+        .and_then(|storage| look_through(&storage.0, &required("public_key", public_key)?.0))
         .map_err(report)?;
-    let to_sql = |id: Uuid| pgrx::Uuid::from_bytes(id.into_bytes());
     Ok(TableIterator::new(findings.into_iter().map(move |finding| {
         let said = finding.said.as_ref();
         (

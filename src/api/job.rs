@@ -94,8 +94,11 @@ fn queue_verification(backup: Uuid, depth: &str) -> CoreResult<Uuid> {
 
 /// Wait until a job ends, or for a time; gives its state.
 #[pg_extern(sql = false)]
-pub fn wait_for(job: pgrx::Uuid, timeout: Option<Interval>) -> Result<Text, ErrorReport> {
-    wait(to_core(job), timeout).map(|state| Text::from(state.name())).map_err(report)
+pub fn wait_for(job: Option<pgrx::Uuid>, timeout: Option<Interval>) -> Result<Text, ErrorReport> {
+    required("job", job)
+        .and_then(|job| wait(to_core(job), timeout))
+        .map(|state| Text::from(state.name()))
+        .map_err(report)
 }
 
 fn wait(id: Uuid, timeout: Option<Interval>) -> CoreResult<JobState> {
@@ -194,6 +197,11 @@ pub fn _refuse_transaction_block(what: Text) -> Result<(), ErrorReport> {
         ));
     }
     Ok(())
+}
+
+/// An argument that may not be NULL.
+pub fn required<T>(what: &str, value: Option<T>) -> CoreResult<T> {
+    value.ok_or_else(|| Error::invalid(format!("{what} must not be NULL")))
 }
 
 /// A UUID as PostgreSQL has it.

@@ -3,7 +3,7 @@
 //! The function runs with its caller's rights, for reading values calls what the caller's types say, domains' checks among
 //! them; only where the backup is, is looked up with those of the extension's owner.
 
-use super::job::to_core;
+use super::job::{required, to_core};
 use crate::catalog::backup;
 use crate::error::report;
 use crate::pg::record_set::{self, RecordSet};
@@ -30,10 +30,9 @@ pub fn read_table(
     table: Option<Text>,
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
-    let required = |what: &str| Error::invalid(format!("{what} must not be NULL"));
     let read = || {
-        let job = to_core(job.ok_or_else(|| required("job"))?);
-        let table = table.ok_or_else(|| required("table"))?;
+        let job = to_core(required("job", job)?);
+        let table = required("table", table)?;
         let into = RecordSet::begin(call)?;
         read_into(job, &table.0, record_set::function_of(call), into)
     };

@@ -1,6 +1,6 @@
 //! Restores: of a backup, of one table of it, and to see that it can be done.
 
-use super::job::{queue, require_jobs_run, to_core, to_sql};
+use super::job::{queue, require_jobs_run, required, to_core, to_sql};
 use super::options;
 use super::schedule::check_name;
 use crate::catalog::backup;
@@ -161,10 +161,6 @@ pub fn check_smoke(smoke: Option<&str>, expect: Option<&str>) -> CoreResult<()> 
                 .hint("It is one SELECT, whose first row's first column is the answer.")
         }),
     }
-}
-
-fn required<T>(what: &str, value: Option<T>) -> CoreResult<T> {
-    value.ok_or_else(|| Error::invalid(format!("{what} must not be NULL")))
 }
 
 /// What the SQL functions put together.
