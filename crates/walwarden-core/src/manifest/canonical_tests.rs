@@ -304,3 +304,22 @@ proptest! {
         let _ = decode(&bytes);
     }
 }
+
+#[test]
+fn what_a_schedule_was_given_stands_beside_its_name() {
+    let mut manifest = sample::manifest();
+    manifest.schedules.truncate(1);
+    manifest.schedules[0].options = ScheduleOptions {
+        jobs: Some(2),
+        max_rate: Some(1 << 50),
+        verify_depth: Some("manifest".to_owned()),
+        restore_test_cron: Some("0 6 * * 0".to_owned()),
+        smoke: Some("SELECT 1".to_owned()),
+        ..ScheduleOptions::default()
+    };
+    let bytes = to_canonical_bytes(&manifest).unwrap();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    let expected = r#"{"cron":"0 2 * * *","enabled":true,"jobs":2,"max_rate":1125899906842624,"name":"nightly","restore_test_cron":"0 6 * * 0","smoke":"SELECT 1","storage":"s3-main","time_zone":"Europe/Berlin","verify_depth":"manifest"}"#;
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(parse(&bytes).unwrap(), manifest);
+}

@@ -96,6 +96,7 @@ pub(crate) fn manifest() -> Manifest {
                 time_zone: "Europe/Berlin".to_owned(),
                 storage: "s3-main".to_owned(),
                 enabled: true,
+                options: ScheduleOptions::default(),
             },
             ScheduleEntry {
                 name: "by hand".to_owned(),
@@ -103,6 +104,7 @@ pub(crate) fn manifest() -> Manifest {
                 time_zone: "UTC".to_owned(),
                 storage: "local".to_owned(),
                 enabled: false,
+                options: ScheduleOptions::default(),
             },
         ],
         audit_head: AuditHead { seq: 42, hash: Sha256Sum::of(b"entry") },
