@@ -146,10 +146,10 @@ CREATE FUNCTION walwarden.public_key() RETURNS text
     AS 'MODULE_PATHNAME', 'public_key_wrapper';
 COMMENT ON FUNCTION walwarden.public_key() IS 'the public key, as PEM, that verifies the manifests of this cluster; keep a copy elsewhere';
 
-CREATE FUNCTION walwarden.adopt() RETURNS uuid
+CREATE FUNCTION walwarden.adopt(is_copy boolean DEFAULT false) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'adopt_wrapper';
-COMMENT ON FUNCTION walwarden.adopt() IS 'give a copied or restored database an identity, and so a place in storage, of its own; times of schedules that passed do not fire';
+COMMENT ON FUNCTION walwarden.adopt(boolean) IS 'give a copied or restored database an identity, and so a place in storage, of its own; times of schedules that passed do not fire; is_copy says so of a physical copy, which walwarden cannot tell from the original';
 
 -- State
 

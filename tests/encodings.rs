@@ -24,11 +24,25 @@ fn in_utf8(script: &str) -> String {
     format!("SET client_encoding = 'UTF8'; SET client_min_messages = warning;\n{script}")
 }
 
+/// Restores a backup of `source` with `walwarden.restore()`, which must become the same.
+fn restore_by_walwarden(cluster: &Cluster, source: &str, backup: &LocalBackup, name: &str) {
+    let literal = name.replace('\'', "''");
+    let call = format!(
+        "SET client_encoding = 'UTF8'; SELECT walwarden.restore('{}', '{literal}')",
+        text(&backup.row, "id")
+    );
+    let job = cluster.sql(source, &call);
+    let row = support::await_end(cluster, source, &job);
+    assert_eq!(text(&row, "state"), "completed", "{row:#}");
+    assert_same_database(cluster, source, name);
+}
+
 /// Makes a backup of `source` and restores it into `restored`, which must become the same.
 fn comes_back(cluster: &Cluster, source: &str) -> LocalBackup {
     let backup = LocalBackup::make(cluster, source);
     support::restore(cluster, Archive::File(&backup.archive), "restored", &["--jobs=2"]);
     assert_same_database(cluster, source, "restored");
+    restore_by_walwarden(cluster, source, &backup, "restored by walwarden");
     backup
 }
 
@@ -184,6 +198,7 @@ fn names_of_another_encoding_in_one_cluster() {
         create_in(&restored, encoding);
         support::restore_existing(&cluster, Archive::File(&backup.archive), &restored, &[]);
         assert_same_database(&cluster, &source, &restored);
+        restore_by_walwarden(&cluster, &source, &backup, &format!("restored by walwarden {encoding}"));
     }
 }
 
@@ -213,5 +228,8 @@ fn hostile_database_names() {
         assert_same_database(&cluster, name, "restored");
         assert_eq!(cluster.sql("restored", "SELECT name FROM t"), name);
         cluster.sql("postgres", "DROP DATABASE restored");
+        if !name.chars().any(char::is_control) {
+            restore_by_walwarden(&cluster, name, &backup, &format!("{name} again"));
+        }
     }
 }

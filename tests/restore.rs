@@ -215,6 +215,25 @@ fn damage_leaves_no_database() {
     refused("storage_corrupt", ".manifest.json");
 }
 
+/// The regular files that a process has open.
+fn open_files(pid: u32) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.map(|target| target.display().to_string()).filter(|target| target.starts_with('/')).collect()
+}
+
+/// Tables, the write-ahead log, what the server keeps of transactions, and its log; memory and devices are no files either.
+fn is_of_the_database(file: &str, data: &std::path::Path) -> bool {
+    let is_the_server_s = file.strip_prefix(&format!("{}/", data.display())).is_some_and(|below| {
+        let folder = below.split('/').next().unwrap_or_default();
+        ["base", "global", "pg_wal", "pg_xact", "pg_multixact", "pg_subtrans"].contains(&folder)
+            && !below.contains("pgsql_tmp")
+    });
+    is_the_server_s
+        || file == data.with_file_name("log").display().to_string()
+        || ["/dev/", "/memfd:", "/proc/"].iter().any(|memory| file.starts_with(memory))
+}
+
 /// Canceled, its loader or its leader killed, the server stopped: there is no database of the name, and the scratch database
 /// goes.
 #[test]
@@ -244,6 +263,10 @@ fn a_restore_that_is_stopped_leaves_nothing() {
     };
 
     let job = begin(&site);
+    let open: Vec<String> = site.workers().iter().flat_map(|worker| open_files(worker.pid)).collect();
+    let foreign: Vec<&String> =
+        open.iter().filter(|file| !is_of_the_database(file, &site.cluster.data_dir())).collect();
+    assert_eq!(foreign, Vec::<&String>::new(), "nothing of the archive is in a file");
     assert_eq!(site.sql(&format!("SELECT walwarden.cancel('{job}')")), "t");
     site.await_state(&job, "canceled", PROMPTLY);
     nothing_is_left(&site);
@@ -255,11 +278,17 @@ fn a_restore_that_is_stopped_leaves_nothing() {
         nothing_is_left(&site);
     }
 
-    let job = begin(&site);
-    site.cluster.stop(StopMode::Fast);
-    site.cluster.start();
-    site.await_state(&job, "failed", PATIENCE);
-    nothing_is_left(&site);
+    for crash in [false, true] {
+        let job = begin(&site);
+        if crash {
+            site.cluster.kill9();
+        } else {
+            site.cluster.stop(StopMode::Fast);
+        }
+        site.cluster.start();
+        site.await_state(&job, "failed", PATIENCE);
+        nothing_is_left(&site);
+    }
 
     let job = site.sql(&format!("SELECT walwarden.restore('{}', 'restored')", text(&backup, "id")));
     completes(&support::await_end(&site.cluster, APP, &job));

@@ -44,24 +44,12 @@ fn discover(cluster: &Cluster, database: &str, storage: &str, key: &str) -> Vec<
     rows.lines().map(|row| serde_json::from_str(row).expect("row_to_json gives JSON")).collect()
 }
 
-/// Restores a backup, which must succeed.
+/// Restores a backup with the roles that are missing, which must succeed.
 fn restore(cluster: &Cluster, database: &str, backup: &str, name: &str) {
-    let job = cluster.sql(database, &format!("SELECT walwarden.restore('{backup}', '{name}')"));
+    let job =
+        cluster.sql(database, &format!("SELECT walwarden.restore('{backup}', '{name}', globals => true)"));
     let row = support::await_end(cluster, database, &job);
     assert_eq!(text(&row, "state"), "completed", "{row:#}");
-}
-
-/// Runs the globals of a backup through psql, as the documentation says: roles that are there already are no harm.
-fn restore_globals(cluster: &Cluster, globals: &[u8]) {
-    let mut psql = cluster.program("psql");
-    psql.args(["-X", "-q", "-d", "postgres"]).stdin(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = psql.spawn().expect("psql");
-    running.stdin.take().expect("a pipe").write_all(globals).expect("psql reads");
-    let output = running.wait_with_output().expect("psql ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    let unexpected: Vec<&str> =
-        said.lines().filter(|line| line.contains("ERROR") && !line.contains("already exists")).collect();
-    assert!(output.status.success() && unexpected.is_empty(), "{said}");
 }
 
 /// Two databases in a bucket and one in a folder, with roles that own and may; then nothing but these and the key.
@@ -132,8 +120,6 @@ fn every_database_comes_back_on_an_empty_server() {
 
     let globals_key =
         |job: &str| anew.sql("rescue", &format!("SELECT walwarden.manifest('{job}') -> 'globals' ->> 'key'"));
-    let object = format!("deep/prefix/{}", globals_key(text(&newer, "id")));
-    restore_globals(&anew, &client.get(S3Server::BUCKET, &object).expect("the globals"));
     assert!(folder.join(globals_key(text(&ledger, "id"))).is_file());
     for (backup, (name, before)) in [&newer, &hard, &ledger].into_iter().zip(before) {
         let job = anew.sql("rescue", &format!("SELECT walwarden.verify('{}')", text(backup, "id")));
@@ -291,6 +277,34 @@ fn a_database_of_another_encoding_will_do() {
     // Its own backups stay its own.
     assert_eq!(discover(&cluster, "Straße 表", "local", &public_key(&cluster, "rescue")).len(), 1);
     restore(&cluster, "Straße 表", text(&backup.row, "id"), "again");
+
+    // A table of one encoding is read in a database of another, as far as it has the letters.
+    cluster.sql("rescue", "SET client_encoding = 'UTF8'; CREATE TABLE grün AS SELECT n AS größe, 'é' || n AS t FROM generate_series(1, 9) n");
+    let latin = back_up(&cluster, "rescue", "");
+    let read = |database: &str, job: &str, rest: &str| {
+        cluster.try_sql(
+            database,
+            &format!("SET client_encoding = 'UTF8'; SELECT * FROM walwarden.read_table('{job}', {rest}"),
+        )
+    };
+    assert_eq!(discover(&cluster, "Straße 表", "local", &public_key(&cluster, "rescue")).len(), 2);
+    let found =
+        read("Straße 表", text(&latin, "id"), "'public.grün') AS t(t text, größe int) WHERE größe = 3");
+    assert_eq!(found.unwrap(), "é3|3");
+    let error = read("rescue", text(&backup.row, "id"), "'public.表') AS t(a text)").unwrap_err();
+    assert!(error.contains("has no equivalent in encoding"), "{error}");
+    let refused = cluster.sql(
+        "Straße 表",
+        &format!("SET client_encoding = 'UTF8'; SELECT walwarden.restore_table('{}', 'public.grün', 'public.grün')", text(&latin, "id")),
+    );
+    let row = support::await_end(&cluster, "Straße 表", &refused);
+    assert_eq!((text(&row, "state"), text(&row, "error_class")), ("failed", "wrong_state"), "{row:#}");
+    let part = cluster.sql(
+        "Straße 表",
+        &format!("SET client_encoding = 'UTF8'; SELECT walwarden.restore('{}', 'part', tables => '{{public.grün}}')", text(&latin, "id")),
+    );
+    assert_eq!(text(&support::await_end(&cluster, "Straße 表", &part), "state"), "completed");
+    assert_eq!(cluster.sql("part", "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "1");
 }
 
 /// A backup of an older PostgreSQL becomes a database of this one, and not the other way round.
@@ -314,26 +328,28 @@ fn versions_go_up_and_never_down() {
     SampleDatabase::create_with_rows(&older, "shop", 5_000);
     newer.create_database("fresh");
     newer.sql("fresh", "CREATE TABLE t AS SELECT 1 AS a");
-    for (cluster, database) in [(&older, "shop"), (&newer, "fresh")] {
+    SampleDatabase::create_hard(&older, "hard");
+    for (cluster, database) in [(&older, "shop"), (&older, "hard"), (&newer, "fresh")] {
         support::install(cluster, database);
         add_storage(cluster, database, "shared", &url, &json!({}));
     }
     let up = back_up(&older, "shop", "storage => 'shared'");
+    let odd = back_up(&older, "hard", "storage => 'shared'");
     let down = back_up(&newer, "fresh", "storage => 'shared'");
 
     // Each server believes what its key has signed, and the other's with the other's.
     let found = discover(&newer, "fresh", "shared", &public_key(&older, "shop"));
     let good: Vec<&str> =
         found.iter().filter(|row| row["problem"].is_null()).map(|row| text(row, "job")).collect();
-    assert_eq!((found.len(), good), (2, vec![text(&up, "id")]), "{found:#?}");
-    restore_globals(&newer, &std::fs::read(folder.join(text(&up, "globals_key"))).expect("the globals"));
+    assert_eq!((found.len(), good), (3, vec![text(&odd, "id"), text(&up, "id")]), "{found:#?}");
     restore(&newer, "fresh", text(&up, "id"), "shop");
+    restore(&newer, "fresh", text(&odd, "id"), "hard");
     // By one pg_dump, the newer, which reads both.
-    let data = |cluster: &Cluster| {
+    let data = |cluster: &Cluster, database: &str| {
         let mut pg_dump = newer.program("pg_dump");
         pg_dump.env("PGHOST", cluster.folder()).env("PGPORT", cluster.port().to_string());
         let output =
-            support::run(pg_dump.args(["--data-only", "--exclude-schema=walwarden", "--dbname=shop"]));
+            support::run(pg_dump.args(["--data-only", "--exclude-schema=walwarden", "--dbname", database]));
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let volatile = |line: &str| {
@@ -345,7 +361,9 @@ fn versions_go_up_and_never_down() {
             text.lines().filter(|line| !volatile(line)).map(|line| format!("{line}\n")).collect();
         normalized_dump(lines.as_bytes())
     };
-    assert!(data(&older) == data(&newer), "the same rows");
+    for name in ["shop", "hard"] {
+        assert!(data(&older, name) == data(&newer, name), "the same rows in {name}");
+    }
 
     let found = discover(&older, "shop", "shared", &public_key(&newer, "fresh"));
     assert!(found.iter().any(|row| text(row, "job") == text(&down, "id") && row["problem"].is_null()));

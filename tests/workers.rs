@@ -502,6 +502,8 @@ fn idle_walwarden_stands_in_nobodys_way_and_a_copy_waits_for_adoption() {
     let original = site.sql("SELECT id FROM walwarden.database");
     assert_eq!(cluster.sql("copy", "SELECT id FROM walwarden.database"), original);
     let adopted = cluster.sql("copy", "SELECT walwarden.adopt()");
+    // Once adopted it is itself, unless somebody says that it is a copy all the same.
+    assert_eq!(cluster.sql("copy", "SELECT walwarden.adopt()"), adopted);
     assert_ne!(adopted, original);
     assert_eq!(cluster.sql("copy", "SELECT scheduler FROM walwarden.status"), "running");
     let in_the_past =
@@ -517,6 +519,7 @@ fn idle_walwarden_stands_in_nobodys_way_and_a_copy_waits_for_adoption() {
         row
     });
     assert!(text(&row, "object_key").contains(&adopted), "{row:#}");
+    assert_ne!(cluster.sql("copy", "SELECT walwarden.adopt(is_copy => true)"), adopted);
     drop(session);
 
     // A tick may be in the middle of its second of work.

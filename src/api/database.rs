@@ -8,13 +8,14 @@ use walwarden_core::Result as CoreResult;
 
 /// Give a copied or restored database an identity, and so a place in storage, of its own.
 #[pg_extern(sql = false)]
-pub fn adopt() -> Result<pgrx::Uuid, ErrorReport> {
-    give_identity().map_err(report)
+pub fn adopt(is_copy: Option<bool>) -> Result<pgrx::Uuid, ErrorReport> {
+    give_identity(is_copy.unwrap_or(false)).map_err(report)
 }
 
-fn give_identity() -> CoreResult<pgrx::Uuid> {
+/// A physical copy has the identifiers of the original: only who made it knows.
+fn give_identity(is_copy: bool) -> CoreResult<pgrx::Uuid> {
     let before = database::identity()?;
-    if before.is_of_this_database() {
+    if before.is_of_this_database() && !is_copy {
         return Ok(pgrx::Uuid::from_bytes(before.id.into_bytes()));
     }
     let id = database::adopt()?;

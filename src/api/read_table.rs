@@ -68,8 +68,8 @@ fn named(table: &str) -> CoreResult<TableName> {
 
 /// The entries of its rows. Also of a table that an extension makes, which has no definition in the archive.
 fn entries_of(toc: &Toc, subject: &Subject, table: &TableName) -> CoreResult<HashSet<i32>> {
-    let name = |name: &str| text::to_server(name).into_bytes();
-    match toc.table(&name(&table.schema), &name(&table.name)) {
+    let name = |name: &str| text::to_encoding(name, &subject.manifest.database.encoding);
+    match toc.table(&name(&table.schema)?, &name(&table.name)?) {
         Ok(found) => Ok(found.rows.into_iter().collect()),
         Err(error) if error.class == ErrorClass::WrongState => {
             let tables = subject.manifest.tables.iter();
@@ -131,7 +131,7 @@ impl Reading<'_> {
 
     /// For each column that is wanted, its place among those of the backup.
     fn places(&self, table: &LoadedTable, columns: &[Vec<u8>]) -> CoreResult<Vec<Option<usize>>> {
-        let names: Vec<String> = columns.iter().map(|name| text::from_server_lossy(name)).collect();
+        let names: Vec<String> = columns.iter().map(|name| self.conversion.read(name)).collect();
         let place = |wanted: Option<&str>| {
             let Some(wanted) = wanted else { return Ok(None) };
             match names.iter().position(|name| name == wanted) {

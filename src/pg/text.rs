@@ -12,7 +12,7 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 use pgrx::{FromDatum, IntoDatum};
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
-use walwarden_core::{Error, Result};
+use walwarden_core::{Error, ErrorClass, Result};
 
 /// A `text` argument or result, in UTF-8 on our side whatever the database's encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +114,36 @@ fn to_utf8(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// A name in the encoding of another database.
+///
+/// # Errors
+/// `NotFound` where it has no form there: then nothing there has that name. `InvalidInput` for an encoding that PostgreSQL
+/// does not know.
+pub fn to_encoding(name: &str, encoding: &str) -> Result<Vec<u8>> {
+    let to = encoding_number(encoding)?;
+    if name.is_ascii() || [UTF8, pg_sys::pg_enc::PG_SQL_ASCII as i32].contains(&to) {
+        return Ok(name.as_bytes().to_vec());
+    }
+    match convert_beginning(name.as_bytes(), UTF8, to) {
+        (done, converted) if done == name.len() => Ok(converted),
+        _ => Err(Error::new(ErrorClass::NotFound, format!("\"{name}\" is not in the backup"))
+            .detail(format!("It cannot be written in {encoding}, the encoding of the backup."))),
+    }
+}
+
+fn encoding_number(name: &str) -> Result<i32> {
+    let c_name = CString::new(name).unwrap_or_default();
+    // By way of the SQL function: the C function that it calls has another name from PostgreSQL 18 on.
+    // SAFETY: it takes a name and reads it no further than its zero byte.
+    let number = unsafe {
+        let name = pg_sys::Datum::from(c_name.as_ptr());
+        pgrx::direct_function_call(pg_sys::PG_char_to_encoding, &[Some(name)])
+    };
+    number
+        .filter(|number: &i32| *number >= 0)
+        .ok_or_else(|| Error::invalid(format!("encoding \"{name}\" is not known")))
+}
+
 /// From the encoding of another database to that of this one.
 #[derive(Debug, Clone, Copy)]
 pub struct Conversion {
@@ -126,13 +156,14 @@ impl Conversion {
     /// # Errors
     /// `InvalidInput` for a name that PostgreSQL does not know.
     pub fn from(name: &str) -> Result<Self> {
-        let c_name = CString::new(name).unwrap_or_default();
-        // SAFETY: the name is zero-terminated.
-        let from = unsafe { pg_sys::pg_char_to_encoding(c_name.as_ptr()) };
-        if from < 0 {
-            return Err(Error::invalid(format!("encoding \"{name}\" is not known")));
-        }
+        let from = encoding_number(name)?;
         Ok(Self { from: (from != database_encoding()).then_some(from) })
+    }
+
+    /// A name, for comparing and showing.
+    pub fn read(&self, name: &[u8]) -> String {
+        let name = CString::new(name).unwrap_or_default();
+        from_server_lossy(self.convert(&name).to_bytes())
     }
 
     /// A text, in this database's encoding. Raises PostgreSQL's error where it has no form in it.

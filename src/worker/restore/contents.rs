@@ -1,9 +1,11 @@
 //! The table of contents of an archive, fetched and proven, and where its large objects are.
 
+use crate::pg::text;
+use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::subject::Subject;
 use std::ops::Range;
-use walwarden_core::archive::{Algorithm, ArchiveReader, Toc, first_chunk};
+use walwarden_core::archive::{Algorithm, ArchiveReader, Selection, Toc, first_chunk};
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::Part;
 
@@ -18,6 +20,15 @@ pub struct Contents {
     pub toc: Toc,
     /// The blocks of its large objects, behind those of the tables.
     pub large_objects: Range<u64>,
+}
+
+impl Contents {
+    /// Leave out of it what is not wanted.
+    pub fn select(&mut self, selection: &Selection, subject: &Subject) -> Result<()> {
+        let encoding = &subject.manifest.database.encoding;
+        // What conversions there are stands in a catalog.
+        transaction(|| selection.apply(&mut self.toc, |name| text::to_encoding(name, encoding)))
+    }
 }
 
 /// Read the table of contents, after the parts that it and the large objects lie in were compared with the manifest.

@@ -9,7 +9,7 @@ use crate::catalog::job::{self, ArchiveFacts, Job};
 use crate::catalog::task::DatabaseOrder;
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, databases, text};
+use crate::pg::{clock, databases};
 use crate::worker::child::Connection;
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
@@ -100,10 +100,7 @@ impl Work for RowsRestore {
         }
         subject.require_archive(&self.hands.io)?;
         let mut contents = contents::read(&self.hands.io, &subject)?;
-        self.order
-            .choices
-            .selection
-            .apply(&mut contents.toc, |name| Ok(text::to_server(name).into_bytes()))?;
+        contents.select(&self.order.choices.selection, &subject)?;
         set_phase(&segment, Phase::Loading);
         let (tables, rows, raw_bytes) = self.load(&subject, contents, &segment)?;
         let facts = ArchiveFacts { tables, rows, raw_bytes, ..subject.facts() };

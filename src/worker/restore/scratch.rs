@@ -10,7 +10,7 @@ use crate::catalog::job::{self, ArchiveFacts, Job};
 use crate::catalog::task::Choices;
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, databases, text};
+use crate::pg::{clock, databases};
 use crate::worker::backup::default_jobs;
 use crate::worker::child::Connection;
 use crate::worker::io::Io;
@@ -50,7 +50,7 @@ impl Scratch {
     ) -> Result<(String, ArchiveFacts)> {
         subject.require_archive(&self.hands.io)?;
         let mut contents = contents::read(&self.hands.io, subject)?;
-        self.choices.selection.apply(&mut contents.toc, |name| Ok(text::to_server(name).into_bytes()))?;
+        contents.select(&self.choices.selection, subject)?;
         let programs = Programs {
             connection: Connection::to_this_server()?,
             choices: self.choices.clone(),

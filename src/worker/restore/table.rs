@@ -44,8 +44,11 @@ impl Work for TableRestore {
         subject.require_archive(&self.hands.io)?;
         let toc = contents::read_toc(&self.hands.io, &subject)?;
         let TableOrder { table, into } = &self.order;
-        let name = |name: &str| text::to_server(name).into_bytes();
-        let found = toc.table(&name(&table.schema), &name(&table.name))?;
+        let encoding = &subject.manifest.database.encoding;
+        let (schema, name) = transaction(|| {
+            Ok((text::to_encoding(&table.schema, encoding)?, text::to_encoding(&table.name, encoding)?))
+        })?;
+        let found = toc.table(&schema, &name)?;
 
         let definitions = definitions(&toc, &found)?;
         let plan = LoadPlan::of(&toc, &subject.manifest, |table| found.rows.contains(&table.dump_id))?;

@@ -13,7 +13,7 @@ pub fn rename_database(toc: &mut Toc, name: &[u8]) {
     };
     let tagged = |name: &[u8]| [b"DATABASE ".as_slice(), name].concat();
     for entry in &mut toc.entries {
-        let about_it = entry.tag == tagged(&old) || entry.tag == tagged(&quoted(&old));
+        let about_it = entry.tag.strip_prefix(b"DATABASE ").is_some_and(|name| is_called(name, b'"', &old));
         if entry.desc == desc::DATABASE || entry.desc == desc::DATABASE_PROPERTIES {
             entry.tag = name.to_vec();
         } else if about_it && entry.namespace.is_none() {
@@ -46,6 +46,13 @@ pub(super) fn doubled(text: &[u8], quote: u8) -> Vec<u8> {
     out
 }
 
+/// Whether a word in quotes, or without, is this name. One that is no text in the archive's encoding, because a database of
+/// another encoding gave it, is what pg_dump has spoiled on purpose (fmtIdEnc in string_utils.c): so that it cannot be compared,
+/// and stands for the name wherever that is due.
+fn is_called(word: &[u8], quote: u8, name: &[u8]) -> bool {
+    unquoted(word, quote) == name || (!word.is_ascii() && !name.is_ascii())
+}
+
 /// The statements with the name after each word DATABASE, and of each `datname = `, replaced. Strings are passed over,
 /// but for those that a `datname = ` is compared with.
 fn renamed(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
@@ -58,10 +65,10 @@ fn renamed(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
         let (word, later) = rest.split_at(length);
         rest = later;
         match kind {
-            Token::Identifier if after_database && unquoted(word, b'"') == old => {
+            Token::Identifier if after_database && is_called(word, b'"', old) => {
                 out.extend_from_slice(&quoted(new));
             }
-            Token::String if after_datname && unquoted(word, b'\'') == old => {
+            Token::String if after_datname && is_called(word, b'\'', old) => {
                 out.extend_from_slice(&doubled(new, b'\''));
             }
             _ => out.extend_from_slice(word),
@@ -151,6 +158,15 @@ mod tests {
         assert_eq!(seen, expected.map(|(tag, text)| (tag.to_owned(), text.to_owned())));
         assert_eq!(toc.entries[4..], untouched);
         assert_eq!(toc.header.database.as_deref(), Some(b"other".as_slice()));
+    }
+
+    #[test]
+    fn a_name_that_pg_dump_has_spoiled_is_replaced_too() {
+        let spoiled = b"CREATE DATABASE \"Gr\x8d \x8d e\" WITH LOCALE = 'C'; ALTER ROLE database IN DATABASE \"Gr\x8d e\" SET a TO 'b';";
+        assert_eq!(
+            text(&renamed(spoiled, b"Gr\xc3\xb6e", b"x")),
+            "CREATE DATABASE \"x\" WITH LOCALE = 'C'; ALTER ROLE database IN DATABASE \"x\" SET a TO 'b';"
+        );
     }
 
     proptest! {
