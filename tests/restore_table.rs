@@ -261,6 +261,7 @@ fn a_table_is_read_as_it_was() {
     };
     let of = |rest: &str| format!("SELECT * FROM walwarden.read_table('{job}', {rest}");
     refused(&of("'public.odd') AS t(id int, nothing text)"), "has no column \"nothing\" in the backup");
+    refused(&of("'public.odd', NULL::int)"), "has none of these columns in the backup");
     refused(&of("'public.odd') AS t(t int)"), "invalid input syntax for type integer");
     refused(&of("'public.odd')"), "a column definition list is required");
     refused(&of("'odd') AS t(id int)"), "a table must be named with its schema");

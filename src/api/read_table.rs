@@ -145,6 +145,15 @@ impl Reading<'_> {
                 found => Ok(found),
             }
         };
-        self.into.columns().map(place).collect()
+        let places: Vec<Option<usize>> = self.into.columns().map(place).collect::<CoreResult<_>>()?;
+        if !columns.is_empty() && places.iter().all(Option::is_none) {
+            return Err(Error::new(
+                ErrorClass::NotFound,
+                format!("table {} has none of these columns in the backup", table.name),
+            )
+            .detail(format!("It has {}.", names.join(", ")))
+            .hint("Give the row type of a table like it, such as NULL::public.users."));
+        }
+        Ok(places)
     }
 }

@@ -3,7 +3,7 @@
 use super::definition::{QualifiedName, constraint_kind, inherits};
 use super::graph::Graph;
 use super::kind::Kind;
-use super::selection::kind_of_relation;
+use super::selection::{TableName, kind_of_relation};
 use super::toc::{Toc, desc};
 use crate::error::{Error, ErrorClass, Result};
 
@@ -69,8 +69,8 @@ fn is_key(of: &[u8], definition: &[u8]) -> bool {
 }
 
 fn without_definition(wanted: &QualifiedName, descs: &[&[u8]]) -> Error {
-    let text = |name: &[u8]| String::from_utf8_lossy(name).replace('"', "\"\"");
-    let name = format!("\"{}\".\"{}\"", text(&wanted.schema), text(&wanted.name));
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let name = TableName { schema: text(&wanted.schema), name: text(&wanted.name) };
     if let Some(kind) = descs.iter().find_map(|desc| kind_of_relation(desc)) {
         return Error::invalid(format!("{name} is not a table"))
             .detail(format!("It is {kind}, of which a backup holds no rows."));
@@ -84,5 +84,5 @@ fn without_definition(wanted: &QualifiedName, descs: &[&[u8]]) -> Error {
         .hint("Restore the database, or a part of it, to get the extension with its tables.");
     }
     Error::new(ErrorClass::NotFound, format!("table {name} is not in the backup"))
-        .hint("Names are taken as they are: without quotes, in upper and lower case.")
+        .hint("A name that is not in lower case must be in double quotes, as in any statement.")
 }
