@@ -127,11 +127,15 @@ impl Conversion {
     /// `InvalidInput` for a name that PostgreSQL does not know.
     pub fn from(name: &str) -> Result<Self> {
         let c_name = CString::new(name).unwrap_or_default();
-        // SAFETY: the name is zero-terminated.
-        let from = unsafe { pg_sys::pg_char_to_encoding(c_name.as_ptr()) };
-        if from < 0 {
+        // By way of the SQL function: the C function that it calls has another name from PostgreSQL 18 on.
+        // SAFETY: it takes a name and reads it no further than its zero byte.
+        let from = unsafe {
+            let name = pg_sys::Datum::from(c_name.as_ptr());
+            pgrx::direct_function_call(pg_sys::PG_char_to_encoding, &[Some(name)])
+        };
+        let Some(from) = from.filter(|from: &i32| *from >= 0) else {
             return Err(Error::invalid(format!("encoding \"{name}\" is not known")));
-        }
+        };
         Ok(Self { from: (from != database_encoding()).then_some(from) })
     }
 
