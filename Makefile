@@ -27,7 +27,7 @@ regress: ## the tests of the SQL surface in pg_regress/
 	@scripts/install-extension "$(PG)" dev
 	@scripts/regress "$(PG)"
 
-bench: ## time, size and memory beside pg_dump and COPY (docs/bench.md); WALWARDEN_BENCH_SCALE=8 for a quick look
+bench: ## time, size, memory and disk beside pg_dump, COPY and pg_restore (docs/bench.md); WALWARDEN_BENCH_SCALE=8 for a quick look
 	@scripts/install test
 	@scripts/bench "$(PG)"
 

@@ -1,12 +1,12 @@
 //! What is compared: each contender backs a database up once, or reads it, and says how long that took.
 
 use crate::floor;
+use crate::jobs::{self, Phases};
 use crate::options::{Codec, Options};
 use crate::stage::{BUCKET_STORAGE, Database, FILE_STORAGE, Stage, size_of};
 use serde::Serialize;
 use std::process::{Command, Stdio};
 use std::time::Instant;
-use walwarden_testkit::postgres::Client;
 
 /// One way to read a database.
 #[derive(Clone, Debug)]
@@ -42,17 +42,6 @@ pub struct Outcome {
     /// The size of the archive.
     pub bytes: Option<u64>,
     pub phases: Option<Phases>,
-}
-
-/// How walwarden's time divides, in seconds by the job's own row.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Phases {
-    /// From the queue to the leader's start of the work.
-    pub start_seconds: f64,
-    /// Locks, catalogs, copying, uploading.
-    pub copy_seconds: f64,
-    /// Reading the archive back, globals, manifest and signature.
-    pub proof_seconds: f64,
 }
 
 /// The contenders in the order of the first round.
@@ -154,49 +143,6 @@ fn dump(stage: &Stage, database: &Database, arguments: &[&str], watch: &dyn Fn(u
 }
 
 fn back_up(stage: &Stage, database: &Database, storage: &str, jobs: u32, codec: &Codec) -> Outcome {
-    let mut client = stage.cluster.client(&database.name);
-    let started = Instant::now();
-    let job: String = if stage.is_tunable {
-        let jobs = i32::try_from(jobs).expect("a small number");
-        let query =
-            "SELECT walwarden.run_now(schedule => NULL, storage => $1, jobs => $2, compression => $3)::text";
-        ask(&mut client, query, &[&storage, &jobs, &codec.to_string()])
-    } else {
-        ask(&mut client, "SELECT walwarden.run_now(storage => $1)::text", &[&storage])
-    };
-    let state: String = ask(&mut client, "SELECT walwarden.wait_for($1::text::uuid)", &[&job]);
-    let seconds = started.elapsed().as_secs_f64();
-    assert!(
-        state == "completed",
-        "the backup of {} ended as {state}: {}",
-        database.name,
-        complaint(&mut client, &job)
-    );
-    let row = client
-        .query_one(
-            "SELECT size_bytes, extract(epoch FROM started_at - queued_at)::float8, \
-                    extract(epoch FROM finalizing_at - started_at)::float8, \
-                    extract(epoch FROM finalized_at - finalizing_at)::float8 \
-               FROM walwarden.jobs WHERE id = $1::text::uuid",
-            &[&job],
-        )
-        .unwrap_or_else(|e| panic!("cannot read the job {job}: {e}"));
-    let phases = Phases { start_seconds: row.get(1), copy_seconds: row.get(2), proof_seconds: row.get(3) };
-    let bytes = u64::try_from(row.get::<_, i64>(0)).expect("a size");
-    Outcome { seconds, bytes: Some(bytes), phases: Some(phases) }
-}
-
-fn ask(
-    client: &mut Client,
-    query: &str,
-    parameters: &[&(dyn walwarden_testkit::postgres::types::ToSql + Sync)],
-) -> String {
-    client.query_one(query, parameters).unwrap_or_else(|e| panic!("{query}: {e:?}")).get(0)
-}
-
-/// Why a job did not complete, in its own words.
-fn complaint(client: &mut Client, job: &str) -> String {
-    let query = "SELECT concat_ws(E'\\n', error_class, error_message, error_detail, error_hint) \
-                   FROM walwarden.jobs WHERE id = $1::text::uuid";
-    ask(client, query, &[&job])
+    let backup = jobs::back_up(stage, database, storage, jobs, codec);
+    Outcome { seconds: backup.seconds, bytes: Some(backup.bytes), phases: Some(backup.phases) }
 }

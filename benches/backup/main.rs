@@ -1,4 +1,5 @@
-//! Backups side by side: `pg_dump`, a bare `COPY` and walwarden on the same data, paired and in turns.
+//! Backups side by side: `pg_dump`, a bare `COPY` and walwarden on the same data, paired and in turns. Then restores:
+//! `pg_restore` and walwarden.
 //!
 //! `make bench` runs it; `docs/bench.md` says what is measured and how to read it. Nothing here asserts a time: it prints
 //! what was measured, as Markdown on stdout and as JSON into a file. What is going on is told on stderr.
@@ -15,13 +16,16 @@
 
 mod contenders;
 mod data;
+mod disk;
 mod floor;
 mod hot;
+mod jobs;
 mod load;
 mod machine;
 mod measure;
 mod options;
 mod report;
+mod restores;
 mod stage;
 mod statistics;
 mod usage;
@@ -32,7 +36,7 @@ use hot::HotTable;
 use load::Load;
 use measure::{Run, measure};
 use options::Options;
-use report::{LoadResult, Report, SetResult};
+use report::{LoadResult, Report, RestoreResult, SetResult};
 use stage::{Database, Stage};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -73,21 +77,28 @@ fn run(options: &Options) -> Report {
     let mut notes = Vec::new();
     let stage = Stage::set_up(options, &mut notes);
     let contenders = contenders::list(&stage, options, &mut notes);
-    let hot = HotTable::create(&stage, &mut notes);
-    rehearse(&stage, &contenders);
+    let restorers = restores::list(&stage, options);
+    let is_backing_up = !contenders.is_empty();
+    let hot = is_backing_up.then(|| HotTable::create(&stage, &mut notes)).flatten();
+    rehearse(&stage, &contenders, &restorers);
 
     let mut data = Vec::new();
     for set in &options.sets {
         data.push(build(&stage, *set, options.scale_mb));
     }
-    let load = (!options.load_sets.is_empty()).then(|| Load::create(&stage));
+    let load = (is_backing_up && !options.load_sets.is_empty()).then(|| Load::create(&stage));
     stage.become_durable();
 
     let at_rest = measure::at_rest(&stage);
     let mut sets = Vec::new();
-    for (set, database) in &data {
+    for (set, database) in data.iter().filter(|_| is_backing_up) {
         let rounds = play(&stage, database, &contenders, hot.as_ref(), options.rounds);
         sets.push(SetResult { set: *set, rounds });
+    }
+    let mut restores = Vec::new();
+    for (set, database) in data.iter().filter(|_| !restorers.is_empty()) {
+        let rounds = restores::play(&stage, database, &restorers, options.rounds);
+        restores.push(RestoreResult { set: *set, rounds });
     }
     let mut loads = Vec::new();
     if let Some(load) = &load {
@@ -100,10 +111,12 @@ fn run(options: &Options) -> Report {
         machine: machine::Machine::look(&stage),
         options: options.clone(),
         contenders,
+        restorers,
         data: data.into_iter().map(|(set, database)| (set, database.size)).collect(),
         hot_pages: hot.as_ref().map(HotTable::pages),
         at_rest,
         sets,
+        restores,
         loads,
         notes,
         seconds: 0.0,
@@ -111,7 +124,7 @@ fn run(options: &Options) -> Report {
 }
 
 /// Every contender once, on next to nothing, so that what is missing is told at once.
-fn rehearse(stage: &Stage, contenders: &[Contender]) {
+fn rehearse(stage: &Stage, contenders: &[Contender], restorers: &[restores::Contender]) {
     stage.create_database(
         REHEARSAL,
         "CREATE TABLE word AS SELECT n AS id, 'word ' || n AS word FROM generate_series(1, 100) AS n",
@@ -120,6 +133,9 @@ fn rehearse(stage: &Stage, contenders: &[Contender]) {
     for contender in contenders {
         eprintln!("rehearsing {}", contender.label());
         contender.run(stage, &database, &|_| ());
+    }
+    if !restorers.is_empty() {
+        restores::play(stage, &database, restorers, 1);
     }
 }
 

@@ -1,5 +1,9 @@
 //! What was measured, for people (Markdown) and for programs (JSON).
 
+mod processes;
+mod restores;
+mod text;
+
 use crate::contenders::{Contender, Kind};
 use crate::data::DataSet;
 use crate::load::LoadRun;
@@ -9,13 +13,16 @@ use crate::options::{Codec, Options};
 use crate::stage::DatabaseSize;
 use crate::statistics::Spread;
 use crate::usage::Usage;
+use processes::Runs;
+pub use restores::RestoreResult;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
+pub use text::megabytes;
+use text::{NONE, duration, heading, line, row, rule, signed, spread};
 
-/// No such thing in this row.
-const NONE: &str = "–";
+/// How to read the tables.
+const RATIOS: &str = "In the next tables `×` is how many times as fast as that one, `÷` the time divided by that one's, \
+                      each within the same round: median (lowest–highest).";
 
 /// The whole result.
 #[derive(Debug)]
@@ -23,12 +30,14 @@ pub struct Report {
     pub machine: Machine,
     pub options: Options,
     pub contenders: Vec<Contender>,
+    pub restorers: Vec<crate::restores::Contender>,
     pub data: Vec<(DataSet, DatabaseSize)>,
     /// The size of the hot table, if there was one.
     pub hot_pages: Option<i64>,
     /// The cluster's memory when nothing runs.
     pub at_rest: Usage,
     pub sets: Vec<SetResult>,
+    pub restores: Vec<RestoreResult>,
     pub loads: Vec<LoadResult>,
     /// What could not be compared, and why.
     pub notes: Vec<String>,
@@ -51,19 +60,13 @@ pub struct LoadResult {
 }
 
 impl SetResult {
-    /// A number of each round's run of one contender.
-    fn each(&self, index: usize, number: impl Fn(&Run) -> f64) -> Vec<f64> {
-        self.rounds.iter().map(|round| number(&round[index])).collect()
-    }
-
     fn seconds(&self, index: usize) -> Spread {
-        Spread::of(&self.each(index, |run| run.outcome.seconds))
+        Spread::of_runs(&self.rounds, index, |run| run.outcome.seconds)
     }
 
     /// The time of one contender divided by that of another in the same round.
     fn ratio(&self, dividend: usize, divisor: usize) -> Spread {
-        let ratio = |round: &Vec<Run>| round[dividend].outcome.seconds / round[divisor].outcome.seconds;
-        Spread::of(&self.rounds.iter().map(ratio).collect::<Vec<_>>())
+        Spread::of_ratios(&self.rounds, dividend, divisor, |run| run.outcome.seconds)
     }
 
     /// The middle one of each round's value, where there is one.
@@ -73,9 +76,7 @@ impl SetResult {
     }
 
     fn peaks(&self, index: usize) -> Usage {
-        let mut peak = Usage::default();
-        self.rounds.iter().for_each(|round| peak.merge(&round[index].usage));
-        peak
+        Usage::peaks(self.rounds.iter().map(|round| &round[index].usage))
     }
 }
 
@@ -85,12 +86,17 @@ impl Report {
         let mut text = String::new();
         self.write_circumstances(&mut text);
         self.write_data(&mut text);
-        self.write_times(&mut text);
-        for result in &self.sets {
-            self.write_set(&mut text, result);
-            self.write_cpu(&mut text, result);
+        if !self.contenders.is_empty() {
+            self.write_times(&mut text);
+            for result in &self.sets {
+                self.write_set(&mut text, result);
+                self.write_cpu(&mut text, result);
+            }
+            self.write_memory(&mut text);
         }
-        self.write_memory(&mut text);
+        if !self.restorers.is_empty() {
+            self.write_restores(&mut text);
+        }
         for result in &self.loads {
             self.write_load(&mut text, result);
         }
@@ -148,11 +154,7 @@ impl Report {
             row(text, &cells);
         }
         line(text, "");
-        line(
-            text,
-            "In the next tables `×` is how many times as fast as that one, `÷` the time divided by that one's, each within \
-                    the same round: median (lowest–highest).",
-        );
+        line(text, RATIOS);
     }
 
     fn write_data(&self, text: &mut String) {
@@ -221,43 +223,6 @@ impl Report {
         }
     }
 
-    /// Where the time goes: with as many processes as cores, wall time is this sum divided by the cores that were busy.
-    fn write_cpu(&self, text: &mut String, result: &SetResult) {
-        let cpu = |index: usize| -> Vec<&BTreeMap<String, f64>> {
-            result.rounds.iter().map(|round| &round[index].usage.cpu_seconds).collect()
-        };
-        let kinds: BTreeSet<&String> =
-            (0..self.contenders.len()).flat_map(&cpu).flat_map(BTreeMap::keys).collect();
-        let of_kind = |index: usize, kind: &String| {
-            let seconds: Vec<f64> =
-                cpu(index).iter().map(|run| run.get(kind).copied().unwrap_or(0.0)).collect();
-            Spread::of(&seconds).median
-        };
-        line(text, "");
-        line(text, "Time on cores, s, by process:");
-        line(text, "");
-        let mut columns = vec![String::new()];
-        columns.extend(kinds.iter().map(|kind| (*kind).clone()));
-        columns.extend(["sum".to_owned(), "sum ÷ floor's".to_owned(), "cores busy".to_owned()]);
-        row(text, &columns);
-        rule(text, 1, columns.len() - 1);
-        let sums: Vec<f64> = (0..self.contenders.len())
-            .map(|index| kinds.iter().map(|kind| of_kind(index, kind)).sum())
-            .collect();
-        let floor = self.find(&Kind::Floor).map(|floor| sums[floor]);
-        for (index, contender) in self.contenders.iter().enumerate() {
-            let mut cells = vec![contender.label().to_owned()];
-            cells.extend(kinds.iter().map(|kind| match of_kind(index, kind) {
-                seconds if seconds < 0.005 => NONE.to_owned(),
-                seconds => format!("{seconds:.2}"),
-            }));
-            cells.push(format!("{:.2}", sums[index]));
-            cells.push(floor.map_or(NONE.to_owned(), |floor| format!("{:.2}", sums[index] / floor)));
-            cells.push(format!("{:.2}", sums[index] / result.seconds(index).median));
-            row(text, &cells);
-        }
-    }
-
     /// The columns of contenders that others are compared with: a title, and whom a contender is compared with.
     fn rivals(&self) -> Vec<(&'static str, Rival<'_>)> {
         let same = |kind: Kind| -> Rival<'_> {
@@ -277,49 +242,29 @@ impl Report {
         self.contenders.iter().position(|contender| contender.kind() == kind)
     }
 
-    /// The peaks over all data sets.
-    fn write_memory(&self, text: &mut String) {
-        heading(text, "Peak memory");
-        line(
-            text,
-            "Private memory (`RssAnon`), without shared buffers and other shared memory, sampled every 50 ms; the highest \
-                    over all data sets and rounds. `× 2`: so many at one moment, each with at most this. \
-                    `Pss` divides what processes share among them and so holds the shared buffers in use. Without the S3 server.",
-        );
-        line(text, "");
-        let peaks: Vec<Usage> = (0..self.contenders.len())
-            .map(|index| {
-                let mut peak = Usage::default();
-                self.sets.iter().for_each(|result| peak.merge(&result.peaks(index)));
-                peak
+    /// Where the time goes: with as many processes as cores, wall time is this sum divided by the cores that were busy.
+    fn write_cpu(&self, text: &mut String, result: &SetResult) {
+        let rows: Vec<Runs<'_>> = self
+            .contenders
+            .iter()
+            .enumerate()
+            .map(|(index, contender)| Runs {
+                label: contender.label(),
+                usages: result.rounds.iter().map(|round| &round[index].usage).collect(),
+                seconds: result.seconds(index).median,
             })
             .collect();
-        let all = || peaks.iter().chain([&self.at_rest]);
-        let kinds: BTreeSet<&String> = all().flat_map(|peak| peak.kinds.keys()).collect();
-        let mut columns = vec![String::new()];
-        columns.extend(kinds.iter().map(|kind| (*kind).clone()));
-        columns.extend(["all together".to_owned(), "all, Pss".to_owned()]);
-        row(text, &columns);
-        rule(text, 1, columns.len() - 1);
-        let labels = self.contenders.iter().map(Contender::label).chain(["nothing"]);
-        for (label, peak) in labels.zip(all()) {
-            let mut cells = vec![label.to_owned()];
-            cells.extend(kinds.iter().map(|kind| match peak.kinds.get(*kind) {
-                None => NONE.to_owned(),
-                Some(usage) if usage.most > 1 => {
-                    format!("{} × {}", megabytes(signed(usage.largest_bytes)), usage.most)
-                }
-                Some(usage) => megabytes(signed(usage.largest_bytes)),
-            }));
-            cells.push(megabytes(signed(peak.together_bytes)));
-            let pss = peak.together_pss_bytes;
-            cells.push(if pss == 0 { NONE.to_owned() } else { megabytes(signed(pss)) });
-            row(text, &cells);
-        }
-        let sum = |number: fn(&Usage) -> f64| peaks.iter().map(number).sum::<f64>();
-        let share = sum(|peak| peak.sampler_seconds) / sum(|peak| peak.watched_seconds);
-        line(text, "");
-        line(text, &format!("Taking these samples took {:.1} % of one core.", share * 100.0));
+        processes::write_cpu(text, &rows, self.find(&Kind::Floor));
+    }
+
+    /// The peaks over all data sets.
+    fn write_memory(&self, text: &mut String) {
+        heading(text, "Peak memory of backups");
+        let peaks = self.contenders.iter().enumerate().map(|(index, contender)| {
+            let runs = self.sets.iter().flat_map(|result| &result.rounds).map(|round| &round[index].usage);
+            (contender.label(), Usage::peaks(runs))
+        });
+        processes::write_peaks(text, peaks, &self.at_rest);
     }
 
     fn write_load(&self, text: &mut String, result: &LoadResult) {
@@ -336,9 +281,7 @@ impl Report {
         row(text, &["beside", "tps alone", "tps beside it", "loss, %", "time of one backup, s"]);
         rule(text, 1, 4);
         for (index, contender) in self.contenders.iter().enumerate() {
-            let each = |number: fn(&LoadRun) -> f64| {
-                Spread::of(&result.rounds.iter().map(|round| number(&round[index])).collect::<Vec<_>>())
-            };
+            let each = |number: fn(&LoadRun) -> f64| Spread::of_runs(&result.rounds, index, number);
             row(
                 text,
                 &[
@@ -385,6 +328,7 @@ impl Report {
             "hot_pages": self.hot_pages,
             "memory_at_rest": self.at_rest,
             "backups": sets,
+            "restores": self.restores_json(),
             "pgbench": loads,
         })
     }
@@ -417,47 +361,3 @@ impl Report {
 
 /// Whom a contender is compared with: the number of another one, where there is one.
 type Rival<'a> = Box<dyn Fn(&Contender) -> Option<usize> + 'a>;
-
-/// A size in bytes as megabytes (of 10^6 bytes), short.
-pub fn megabytes(bytes: i64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]
-    let megabytes = bytes as f64 / 1e6;
-    if megabytes < 100.0 { format!("{megabytes:.1} MB") } else { format!("{megabytes:.0} MB") }
-}
-
-/// `1.23 (1.20–1.31)`; the median alone when there was only one.
-fn spread(spread: Spread, digits: usize) -> String {
-    let Spread { median, min, max } = spread;
-    if min < max {
-        format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
-    } else {
-        format!("{median:.digits$}")
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
-}
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-fn line(text: &mut String, content: &str) {
-    text.push_str(content);
-    text.push('\n');
-}
-
-fn heading(text: &mut String, title: &str) {
-    writeln!(text, "\n### {title}\n").expect("a string");
-}
-
-fn row<S: AsRef<str>>(text: &mut String, cells: &[S]) {
-    let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
-    writeln!(text, "| {} |", cells.join(" | ")).expect("a string");
-}
-
-/// The line below a table's head: columns of words, then columns of numbers.
-fn rule(text: &mut String, words: usize, numbers: usize) {
-    writeln!(text, "|{}{}", "---|".repeat(words), "---:|".repeat(numbers)).expect("a string");
-}

@@ -53,12 +53,14 @@ pub struct DatabaseSize {
 impl Stage {
     /// Starts the servers. What cannot be compared here is told in `notes`.
     pub fn set_up(options: &Options, notes: &mut Vec<String>) -> Self {
-        let bucket = options.wants("s3").then(S3Server::start);
+        let bucket = (options.wants("s3") || options.wants("restore-s3")).then(S3Server::start);
         let mut builder = Cluster::builder()
             // Half a data set: one that is read through all the buffers turns them over, and large tables are larger
             // than the quarter above which PostgreSQL reads them through a small ring.
             .config(&format!("shared_buffers = {}MB", (options.scale_mb / 2).clamp(16, 128)))
             .config("max_wal_size = 8GB")
+            // What was written once is used again, or the first restore of a data set would pay for new segments alone.
+            .config("min_wal_size = 8GB")
             .config("checkpoint_timeout = 1h")
             // It would come when it likes and count against whoever runs then.
             .config("autovacuum = off")
@@ -145,8 +147,9 @@ impl Stage {
     /// Waits until walwarden's processes are gone, so that none of them works into what comes next.
     pub fn await_rest(&self) {
         wait_until("walwarden's processes to leave", PATIENCE, || {
-            let busy = |title: &str| title.contains("walwarden leader") || title.contains("walwarden copier");
-            (!self.cluster.processes().iter().any(|process| busy(&process.title))).then_some(())
+            let workers = ["walwarden leader", "walwarden copier", "walwarden loader"];
+            let is_busy = |title: &str| workers.iter().any(|worker| title.contains(worker));
+            (!self.cluster.processes().iter().any(|process| is_busy(&process.title))).then_some(())
         });
     }
 

@@ -22,4 +22,20 @@ impl Spread {
             max: sorted[sorted.len() - 1],
         }
     }
+
+    /// A number of one contender's runs.
+    pub fn of_runs<R>(rounds: &[Vec<R>], index: usize, number: impl Fn(&R) -> f64) -> Self {
+        Self::of(&rounds.iter().map(|round| number(&round[index])).collect::<Vec<_>>())
+    }
+
+    /// A number of one contender's runs divided by that of another's in the same round.
+    pub fn of_ratios<R>(
+        rounds: &[Vec<R>],
+        dividend: usize,
+        divisor: usize,
+        number: impl Fn(&R) -> f64,
+    ) -> Self {
+        let ratio = |round: &Vec<R>| number(&round[dividend]) / number(&round[divisor]);
+        Self::of(&rounds.iter().map(ratio).collect::<Vec<_>>())
+    }
 }

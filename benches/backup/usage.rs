@@ -8,6 +8,7 @@
 //! high than too low. `Pss`, which divides shared pages among those who share them, costs the kernel more to tell and is
 //! read less often.
 
+use crate::disk::{DiskUse, DiskWatch};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,8 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// `Pss` is read once in so many samples, first in the one with this number: the very first sees nothing at work.
 const SAMPLES_PER_PSS: u64 = 20;
 const FIRST_PSS: u64 = 4;
+/// The disk is looked at in one of so many samples, and in the first and the last.
+const SAMPLES_PER_DISK: u64 = 2;
 const KIB: u64 = 1024;
 /// USER_HZ: what the kernel counts in for others, whatever it counts in itself (proc(5)).
 const TICKS_A_SECOND: f64 = 100.0;
@@ -31,10 +34,13 @@ pub struct Usage {
     pub together_bytes: u64,
     /// The highest sum of `Pss`; zero where it could not be read, or the run was too short.
     pub together_pss_bytes: u64,
-    /// By kind of process: `leader`, `copier`, `backend`, `pg_dump`, ...
+    /// By kind of process: `leader`, `copier`, `loader`, `backend`, `pg_dump`, `pg_restore`, ...
     pub kinds: BTreeMap<String, KindUsage>,
     /// Time on cores by kind of process, in seconds.
     pub cpu_seconds: BTreeMap<String, f64>,
+    /// Where it was watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskUse>,
     pub samples: u64,
     /// How long somebody looked on, and the time on a core that took, in seconds.
     pub watched_seconds: f64,
@@ -67,13 +73,22 @@ struct Shared {
 impl Sampler {
     /// Watches the postmaster and everything below it. Returns after the first sample, which costs more than others.
     pub fn start(postmaster: u32) -> Self {
+        Self::start_thread(postmaster, None)
+    }
+
+    /// The same, and the disk.
+    pub fn start_with_disk(postmaster: u32, disk: DiskWatch) -> Self {
+        Self::start_thread(postmaster, Some(disk))
+    }
+
+    fn start_thread(postmaster: u32, disk: Option<DiskWatch>) -> Self {
         let shared = Arc::new(Shared {
             is_over: AtomicBool::new(false),
             heads: Mutex::new(HashSet::from([postmaster])),
         });
         let for_thread = Arc::clone(&shared);
         let (sampled, first_sample) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || look_on(postmaster, &for_thread, &sampled));
+        let thread = std::thread::spawn(move || look_on(postmaster, &for_thread, disk, &sampled));
         first_sample.recv().expect("the sampler takes a sample");
         Self { shared, thread }
     }
@@ -91,7 +106,7 @@ impl Sampler {
     }
 }
 
-fn look_on(postmaster: u32, shared: &Shared, sampled: &Sender<()>) -> Usage {
+fn look_on(postmaster: u32, shared: &Shared, mut disk: Option<DiskWatch>, sampled: &Sender<()>) -> Usage {
     let started = Instant::now();
     let mut usage = Usage::default();
     let mut family = Family::default();
@@ -100,6 +115,11 @@ fn look_on(postmaster: u32, shared: &Shared, sampled: &Sender<()>) -> Usage {
         let is_last = shared.is_over.load(Ordering::Relaxed);
         let heads = shared.heads.lock().expect("not poisoned").clone();
         family.update(&heads);
+        if (is_last || usage.samples.is_multiple_of(SAMPLES_PER_DISK))
+            && let Some(disk) = &mut disk
+        {
+            disk.look(family.members.keys().copied());
+        }
         usage.add(postmaster, &family, &mut clocks);
         if is_last {
             break;
@@ -110,16 +130,27 @@ fn look_on(postmaster: u32, shared: &Shared, sampled: &Sender<()>) -> Usage {
         std::thread::park_timeout(INTERVAL);
     }
     usage.cpu_seconds = clocks.by_kind();
+    usage.disk = disk.as_ref().map(DiskWatch::peak);
     usage.watched_seconds = started.elapsed().as_secs_f64();
     usage.sampler_seconds = own_cpu_seconds();
     usage
 }
 
 impl Usage {
+    /// The peaks over several runs.
+    pub fn peaks<'a>(runs: impl Iterator<Item = &'a Self>) -> Self {
+        let mut peak = Self::default();
+        runs.for_each(|run| peak.merge(run));
+        peak
+    }
+
     /// The higher of both peaks, the sum of what adds up; `cpu_seconds` stays what it is.
     pub fn merge(&mut self, other: &Self) {
         self.together_bytes = self.together_bytes.max(other.together_bytes);
         self.together_pss_bytes = self.together_pss_bytes.max(other.together_pss_bytes);
+        if let Some(theirs) = other.disk {
+            self.disk.get_or_insert_default().merge(theirs);
+        }
         self.samples += other.samples;
         self.watched_seconds += other.watched_seconds;
         self.sampler_seconds += other.sampler_seconds;
@@ -259,7 +290,7 @@ fn kind(is_postmaster: bool, title: &str, parent: Option<&String>) -> Option<Str
         // A child of the postmaster that has not taken its own title yet, or one that is ending and has none any more.
         return (program != "postgres" && !program.is_empty()).then(|| program.to_owned());
     };
-    // A backend has no backends for children: this one is about to become pg_dump.
+    // A backend has no backends for children: this one is about to become pg_dump or pg_restore.
     if parent.is_some_and(|parent| parent.starts_with("postgres: ")) {
         return None;
     }

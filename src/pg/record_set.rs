@@ -52,7 +52,7 @@ impl RecordSet {
             pg_sys::InitMaterializedSRF(call, pg_sys::MAT_SRF_USE_EXPECTED_DESC);
             let descriptor = (*result).setDesc;
             let attributes = PgTupleDesc::from_pg_is_copy(pg_sys::CreateTupleDescCopy(descriptor));
-            let columns = attributes.iter().map(|attribute| input(attribute)).collect();
+            let columns = attributes.iter().map(input).collect();
             Ok(Self {
                 store: (*result).setResult,
                 descriptor,
