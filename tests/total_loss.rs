@@ -11,9 +11,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Instant;
 use support::site::{APP, PROMPTLY, Site};
 use support::{LocalBackup, back_up, text};

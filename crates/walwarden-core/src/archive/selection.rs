@@ -152,7 +152,9 @@ fn find_table(graph: &Graph<'_>, table: &TableName, schema: &[u8], name: &[u8]) 
             Some(kind) => error
                 .detail(format!("There is {kind} of this name."))
                 .hint("Only tables can be selected by name. Select the schema to restore all that is in it."),
-            None => error.hint("A name that is not in lower case must be in double quotes, as in any statement."),
+            None => {
+                error.hint("A name that is not in lower case must be in double quotes, as in any statement.")
+            }
         }
     })
 }
