@@ -194,6 +194,7 @@ fn globals_come_first_where_they_are_missing() {
         &format!(
             "CREATE ROLE manager; CREATE ROLE \"the clerk\" LOGIN CONNECTION LIMIT 7; GRANT manager TO \"the clerk\";
              ALTER ROLE \"the clerk\" SET work_mem = '7MB'; COMMENT ON ROLE \"the clerk\" IS 'it''s; \\restrict is no command here';
+             GRANT SET ON PARAMETER log_duration TO \"the clerk\"; GRANT SET ON PARAMETER log_statement TO PUBLIC; ALTER ROLE ALL SET log_lock_waits = off;
              CREATE TABLESPACE space LOCATION '{}'; COMMENT ON TABLESPACE space IS 'much of it'; GRANT CREATE ON TABLESPACE space TO \"the clerk\";
              CREATE TABLE till (a int) TABLESPACE space; ALTER TABLE till OWNER TO \"the clerk\"; GRANT SELECT ON till TO manager",
             folder.display()
@@ -204,7 +205,7 @@ fn globals_come_first_where_they_are_missing() {
     let job = text(&backup, "id");
     let globals = |what: &str| cluster.sql("app", what);
     let clerk = "SELECT rolcanlogin, rolconnlimit, rolconfig, shobj_description(oid, 'pg_authid'), \
-                 pg_has_role('the clerk', 'manager', 'member') FROM pg_roles WHERE rolname = 'the clerk'";
+                 pg_has_role('the clerk', 'manager', 'member'), has_parameter_privilege('the clerk', 'log_duration', 'SET') FROM pg_roles WHERE rolname = 'the clerk'";
     let space = "SELECT spcname, spcacl IS NOT NULL, shobj_description(oid, 'pg_tablespace') FROM pg_tablespace WHERE spcname = 'space'";
     let before = (globals(clerk), globals(space));
     assert!(before.0.contains("7MB") && before.1.contains("much of it"), "{before:?}");

@@ -12,6 +12,8 @@ use walwarden_core::{Error, ErrorClass, Result};
 pub enum About {
     /// The session that reads the script.
     Session,
+    /// What everybody may do, or everybody's settings.
+    Everyone,
     /// This role, or what it may do.
     Role(String),
     /// A tablespace, which is made outside of other transactions.
@@ -69,8 +71,8 @@ unsafe fn about(node: *mut pg_sys::Node) -> Option<About> {
             pg_sys::NodeTag::T_CreateRoleStmt => {
                 About::Role(string((*node.cast::<pg_sys::CreateRoleStmt>()).role)?)
             }
-            pg_sys::NodeTag::T_AlterRoleStmt => role((*node.cast::<pg_sys::AlterRoleStmt>()).role)?,
-            pg_sys::NodeTag::T_AlterRoleSetStmt => role((*node.cast::<pg_sys::AlterRoleSetStmt>()).role)?,
+            pg_sys::NodeTag::T_AlterRoleStmt => role((*node.cast::<pg_sys::AlterRoleStmt>()).role),
+            pg_sys::NodeTag::T_AlterRoleSetStmt => role((*node.cast::<pg_sys::AlterRoleSetStmt>()).role),
             pg_sys::NodeTag::T_GrantRoleStmt => {
                 first_role((*node.cast::<pg_sys::GrantRoleStmt>()).grantee_roles)?
             }
@@ -125,15 +127,20 @@ unsafe fn first_role(list: *mut pg_sys::List) -> Option<About> {
     // SAFETY: the caller's promise.
     unsafe {
         let roles: PgList<pg_sys::RoleSpec> = PgList::from_pg(list);
-        role(roles.get_ptr(0)?)
+        Some(role(roles.get_ptr(0)?))
     }
 }
 
 /// # Safety
-/// The node must be live or null. PUBLIC and the like have no name.
-unsafe fn role(role: *mut pg_sys::RoleSpec) -> Option<About> {
+/// The node must be live, or null for ALL. PUBLIC has no name.
+unsafe fn role(role: *mut pg_sys::RoleSpec) -> About {
     // SAFETY: the caller's promise.
-    unsafe { if role.is_null() { None } else { string((*role).rolename).map(About::Role) } }
+    unsafe {
+        if role.is_null() {
+            return About::Everyone;
+        }
+        string((*role).rolename).map_or(About::Everyone, About::Role)
+    }
 }
 
 /// # Safety

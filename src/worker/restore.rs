@@ -77,11 +77,7 @@ impl Restore {
 
 impl Work for Restore {
     fn run(&mut self, job: &Job) -> Result<()> {
-        let segment = Segment::create(self.scratch.jobs())?;
-        transaction(|| job::start_running(job.id, segment.handle()))?;
-        set_phase(&segment, Phase::Fetching);
-        let subject = subject::fetch(&self.scratch.hands.io, self.backup)?;
-        backup::require_restorable(&subject.manifest.server_version)?;
+        let (segment, subject) = begin(job, &self.scratch.hands.io, self.backup, self.scratch.jobs())?;
         transaction(|| databases::require_free(&self.database, self.overwrite))?;
         let (scratch, facts) = self.scratch.make(job, &subject, &segment)?;
         self.finish(job, &subject, &scratch, &facts)
@@ -95,4 +91,24 @@ impl Work for Restore {
     fn clean_up(&self, _limit: Duration) -> Result<()> {
         self.scratch.clean_up()
     }
+}
+
+/// What every kind of restore begins with: room for so many workers, and the backup, which this server must be able to
+/// restore.
+fn begin(job: &Job, io: &Io, backup: Uuid, workers: usize) -> Result<(Segment, Subject)> {
+    let segment = Segment::create(workers)?;
+    transaction(|| job::start_running(job.id, segment.handle()))?;
+    set_phase(&segment, Phase::Fetching);
+    let subject = subject::fetch(io, backup)?;
+    backup::require_restorable(&subject.manifest.server_version)?;
+    subject.require_archive(io)?;
+    Ok((segment, subject))
+}
+
+/// What those end with that leave nothing to be put in place.
+fn complete(job: &Job, subject: &Subject, facts: &ArchiveFacts) -> Result<()> {
+    transaction(|| {
+        subject.start_finalizing(job.id, facts)?;
+        job::complete(job.id)
+    })
 }

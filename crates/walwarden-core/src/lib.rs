@@ -8,6 +8,7 @@ pub mod blocker;
 pub mod discovery;
 pub mod error;
 pub mod examination;
+pub mod globals;
 pub mod job;
 pub mod key;
 pub mod manifest;

@@ -6,6 +6,7 @@ use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::subject::Subject;
 use std::collections::HashSet;
+use walwarden_core::globals::without_meta_commands;
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// Make what is missing.
@@ -38,18 +39,6 @@ fn run(statement: &&Statement) -> Result<()> {
     sql::run(&statement.text, &[]).map(drop)
 }
 
-/// pg_dumpall encloses what it writes in two commands for psql, `\restrict` and `\unrestrict`, since August 2025.
-fn without_meta_commands(script: &str) -> String {
-    let is_meta = |line: &&str| line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
-    let first = script.lines().position(|line| is_meta(&line));
-    let last = script.lines().count() - 1 - script.lines().rev().position(|line| is_meta(&line)).unwrap_or(0);
-    let kept = script
-        .lines()
-        .enumerate()
-        .filter(|(number, line)| !((Some(*number) == first || *number == last) && is_meta(line)));
-    kept.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
-}
-
 /// What this server had before.
 struct Present {
     roles: HashSet<String>,
@@ -69,7 +58,7 @@ impl Present {
 
     fn lacks(&self, about: &About, tablespaces: bool) -> bool {
         match about {
-            About::Session => false,
+            About::Session | About::Everyone => false,
             About::Role(name) => !self.roles.contains(name),
             About::NewTablespace(name) | About::Tablespace(name) => {
                 tablespaces && !self.tablespaces.contains(name)

@@ -4,8 +4,7 @@
 use super::contents::{self, Contents};
 use super::hands::Hands;
 use super::programs::{Blocks, Programs};
-use crate::catalog::backup;
-use crate::catalog::job::{self, ArchiveFacts, Job};
+use crate::catalog::job::{ArchiveFacts, Job};
 use crate::catalog::task::DatabaseOrder;
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
@@ -13,7 +12,7 @@ use crate::pg::{clock, databases};
 use crate::worker::child::Connection;
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
-use crate::worker::subject::{self, Subject};
+use crate::worker::subject::Subject;
 use crate::worker::work::Work;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -62,7 +61,7 @@ impl RowsRestore {
 
         let has_large_objects = toc.has_large_objects();
         let large_objects = has_large_objects.then_some(contents.large_objects.clone());
-        let done = Arc::new(AtomicU64::new(0));
+        let handed_on = Arc::new(HandedOn::default());
         let count = tables.len() as u64;
         let blocks = StoredBlocks {
             store: subject.store.clone(),
@@ -70,7 +69,7 @@ impl RowsRestore {
             ends: block_ends(manifest, contents.large_objects.start),
             tables,
             large_objects,
-            done: Arc::clone(&done),
+            handed_on: Arc::clone(&handed_on),
         };
         let programs = Programs {
             connection: Connection::to_this_server()?,
@@ -78,7 +77,9 @@ impl RowsRestore {
             jobs: 1,
         };
         programs.rows(&mut self.hands, &toc, &self.order.database, blocks, || {
-            counters.raw_bytes.store(done.load(Relaxed), Relaxed);
+            counters.raw_bytes.store(handed_on.bytes.load(Relaxed), Relaxed);
+            counters.rows.store(handed_on.rows.load(Relaxed), Relaxed);
+            counters.tables_done.store(handed_on.tables.load(Relaxed), Relaxed);
         })?;
         let large_objects = if has_large_objects { manifest.large_objects.raw_bytes } else { 0 };
         Ok((count, rows, raw_bytes + large_objects))
@@ -87,27 +88,19 @@ impl RowsRestore {
 
 impl Work for RowsRestore {
     fn run(&mut self, job: &Job) -> Result<()> {
-        let segment = Segment::create(0)?;
-        transaction(|| job::start_running(job.id, segment.handle()))?;
-        set_phase(&segment, Phase::Fetching);
-        let subject = subject::fetch(&self.hands.io, self.backup)?;
-        backup::require_restorable(&subject.manifest.server_version)?;
+        let (segment, subject) = super::begin(job, &self.hands.io, self.backup, 0)?;
         if transaction(|| databases::oid(&self.order.database))?.is_none() {
             return Err(Error::new(
                 ErrorClass::NotFound,
                 format!("database \"{}\" does not exist", self.order.database),
             ));
         }
-        subject.require_archive(&self.hands.io)?;
         let mut contents = contents::read(&self.hands.io, &subject)?;
         contents.select(&self.order.choices.selection, &subject)?;
         set_phase(&segment, Phase::Loading);
         let (tables, rows, raw_bytes) = self.load(&subject, contents, &segment)?;
         let facts = ArchiveFacts { tables, rows, raw_bytes, ..subject.facts() };
-        transaction(|| {
-            subject.start_finalizing(job.id, &facts)?;
-            job::complete(job.id)
-        })
+        super::complete(job, &subject, &facts)
     }
 
     fn stop(&mut self, error: Error) -> Error {
@@ -134,8 +127,16 @@ struct StoredBlocks {
     tables: Vec<Table>,
     ends: HashMap<i32, u64>,
     large_objects: Option<std::ops::Range<u64>>,
-    /// Bytes of COPY text that were handed on.
-    done: Arc<AtomicU64>,
+    handed_on: Arc<HandedOn>,
+}
+
+/// What pg_restore was given so far.
+#[derive(Default)]
+struct HandedOn {
+    /// Bytes of COPY text.
+    bytes: AtomicU64,
+    rows: AtomicU64,
+    tables: AtomicU64,
 }
 
 impl Blocks for StoredBlocks {
@@ -158,9 +159,11 @@ impl Blocks for StoredBlocks {
                     return Err(io::Error::other(self.damaged(table, piece.offset)));
                 }
                 out.write_all(&piece_bytes)?;
-                self.done.fetch_add(piece.raw_length, Relaxed);
+                self.handed_on.bytes.fetch_add(piece.raw_length, Relaxed);
+                self.handed_on.rows.fetch_add(piece.rows, Relaxed);
             }
             io::copy(&mut block, out)?;
+            self.handed_on.tables.fetch_add(1, Relaxed);
         }
         match self.large_objects.clone() {
             Some(range) => io::copy(&mut self.read(range)?, out).map(drop),

@@ -48,7 +48,6 @@ impl Scratch {
         subject: &Subject,
         segment: &Segment,
     ) -> Result<(String, ArchiveFacts)> {
-        subject.require_archive(&self.hands.io)?;
         let mut contents = contents::read(&self.hands.io, subject)?;
         contents.select(&self.choices.selection, subject)?;
         let programs = Programs {

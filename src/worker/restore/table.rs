@@ -3,15 +3,13 @@
 
 use super::hands::Hands;
 use super::{contents, loaders};
-use crate::catalog::backup;
-use crate::catalog::job::{self, ArchiveFacts, Job};
+use crate::catalog::job::{ArchiveFacts, Job};
 use crate::catalog::task::TableOrder;
-use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, server, text};
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
-use crate::worker::subject::{self, Subject};
+use crate::worker::subject::Subject;
 use crate::worker::work::Work;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -35,13 +33,8 @@ impl TableRestore {
 
 impl Work for TableRestore {
     fn run(&mut self, job: &Job) -> Result<()> {
-        let segment = Segment::create(1)?;
-        transaction(|| job::start_running(job.id, segment.handle()))?;
-        set_phase(&segment, Phase::Fetching);
-        let subject = subject::fetch(&self.hands.io, self.backup)?;
-        backup::require_restorable(&subject.manifest.server_version)?;
+        let (segment, subject) = super::begin(job, &self.hands.io, self.backup, 1)?;
         require_encoding(&subject)?;
-        subject.require_archive(&self.hands.io)?;
         let toc = contents::read_toc(&self.hands.io, &subject)?;
         let TableOrder { table, into } = &self.order;
         let encoding = &subject.manifest.database.encoding;
@@ -69,10 +62,7 @@ impl Work for TableRestore {
         };
         loaders::load_table(&mut self.hands, &subject, toc.header.algorithm(), plan, load, &segment)?;
         let facts = ArchiveFacts { tables: 1, rows, raw_bytes, ..subject.facts() };
-        transaction(|| {
-            subject.start_finalizing(job.id, &facts)?;
-            job::complete(job.id)
-        })
+        super::complete(job, &subject, &facts)
     }
 
     fn stop(&mut self, error: Error) -> Error {

@@ -2,14 +2,13 @@
 
 use super::loaders;
 use super::scratch::Scratch;
-use crate::catalog::backup;
 use crate::catalog::job::{self, Job};
 use crate::catalog::task::{Choices, TestOrder};
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
-use crate::worker::subject::{self, Subject};
+use crate::worker::subject::Subject;
 use crate::worker::work::Work;
 use std::time::Duration;
 use uuid::Uuid;
@@ -52,11 +51,7 @@ impl RestoreTest {
 
 impl Work for RestoreTest {
     fn run(&mut self, job: &Job) -> Result<()> {
-        let segment = Segment::create(self.scratch.jobs())?;
-        transaction(|| job::start_running(job.id, segment.handle()))?;
-        set_phase(&segment, Phase::Fetching);
-        let subject = subject::fetch(&self.scratch.hands.io, self.backup)?;
-        backup::require_restorable(&subject.manifest.server_version)?;
+        let (segment, subject) = super::begin(job, &self.scratch.hands.io, self.backup, self.scratch.jobs())?;
         let (scratch, facts) = self.scratch.make(job, &subject, &segment)?;
         let answer = self.examine(&subject, &segment, &scratch)?;
         transaction(|| subject.start_finalizing(job.id, &facts))?;
