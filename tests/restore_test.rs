@@ -254,7 +254,7 @@ fn schedules_test_their_newest_backup() {
     let newest = back_up(&site.cluster, APP, "schedule => 'nightly'");
     site.await_true(
         "the restore test",
-        std::time::Duration::from_secs(90),
+        std::time::Duration::from_secs(150),
         &format!(
             "SELECT EXISTS (SELECT FROM walwarden.jobs WHERE kind = 'restore_test' AND schedule = 'nightly' \
              AND backup = '{}' AND state = 'completed' AND smoke_answer = '1000' AND requested_by = 'walwarden')",

@@ -287,7 +287,7 @@ fn schedules_verify_their_newest_backup() {
     back_up(&site.cluster, APP, "schedule => 'nightly'");
     let newest = back_up(&site.cluster, APP, "schedule => 'nightly'");
     back_up(&site.cluster, APP, "");
-    let a_minute = std::time::Duration::from_secs(90);
+    let a_minute = std::time::Duration::from_secs(150);
     site.await_true(
         "the verification",
         a_minute,
