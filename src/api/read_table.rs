@@ -9,10 +9,10 @@ use crate::error::report;
 use crate::pg::record_set::{self, RecordSet};
 use crate::pg::role::as_owner_of;
 use crate::pg::sql;
-use crate::pg::text::{self, Conversion, Text};
+use crate::pg::text::{Conversion, Text};
 use crate::worker::io::Io;
-use crate::worker::pieces::{Coming, Source};
-use crate::worker::restore::read_toc;
+use crate::worker::pieces::Source;
+use crate::worker::restore::{find_table, read_toc};
 use crate::worker::subject::{self, Subject};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -68,8 +68,7 @@ fn named(table: &str) -> CoreResult<TableName> {
 
 /// The entries of its rows. Also of a table that an extension makes, which has no definition in the archive.
 fn entries_of(toc: &Toc, subject: &Subject, table: &TableName) -> CoreResult<HashSet<i32>> {
-    let name = |name: &str| text::to_encoding(name, &subject.manifest.database.encoding);
-    match toc.table(&name(&table.schema)?, &name(&table.name)?) {
+    match find_table(toc, subject, table) {
         Ok(found) => Ok(found.rows.into_iter().collect()),
         Err(error) if error.class == ErrorClass::WrongState => {
             let tables = subject.manifest.tables.iter();
@@ -92,18 +91,16 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn read(&mut self, plan: &LoadPlan) -> CoreResult<()> {
         let mut batches = plan.batches.iter();
-        let mut next = self.source.fetch(batches.next())?;
-        while let Some(Coming { batch, mut bytes }) = next {
-            let bytes = self.source.io.wait_for(&mut bytes)?;
-            // While this one is read the next one comes.
-            next = self.source.fetch(batches.next())?;
-            for piece in &batch.pieces {
-                let table = plan.table(piece)?;
-                let bytes = self.source.intact(table, batch, piece, &bytes)?;
-                self.read_piece(table, piece, bytes)?;
-            }
-        }
-        Ok(())
+        let source = self.source.clone();
+        source.for_each_batch(
+            || batches.next(),
+            |batch, bytes| {
+                batch.pieces.iter().try_for_each(|piece| {
+                    let table = plan.table(piece)?;
+                    self.read_piece(table, piece, source.intact(table, batch, piece, bytes)?)
+                })
+            },
+        )
     }
 
     fn read_piece(&mut self, table: &LoadedTable, piece: &LoadedPiece, bytes: &[u8]) -> CoreResult<()> {

@@ -32,8 +32,7 @@ fn queue_restore(backup: Uuid, order: DatabaseOrder) -> CoreResult<Uuid> {
         return Err(Error::invalid("schema_only and data_only exclude each other"));
     }
     require_jobs_run()?;
-    let of = backup::find(backup)?;
-    backup::require_restorable(&of.server_version()?)?;
+    let of = backup::find_restorable(backup)?;
     if order.data_only {
         check_data_only(&order)?;
     } else {
@@ -71,8 +70,7 @@ pub fn _restore_table(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid
 
 fn queue_table(backup: Uuid, order: TableOrder) -> CoreResult<Uuid> {
     require_jobs_run()?;
-    let of = backup::find(backup)?;
-    backup::require_restorable(&of.server_version()?)?;
+    let of = backup::find_restorable(backup)?;
     require_place(&order.into)?;
     queue(Task::Restore { backup, order: RestoreOrder::Table(order) }, None, &of.storage.name)
 }
@@ -142,8 +140,7 @@ fn queue_test(backup: Uuid, schedule: Option<&str>, order: TestOrder) -> CoreRes
     options::check_jobs(order.jobs)?;
     check_smoke(order.smoke.as_deref(), order.expect.as_deref())?;
     require_jobs_run()?;
-    let of = backup::find(backup)?;
-    backup::require_restorable(&of.server_version()?)?;
+    let of = backup::find_restorable(backup)?;
     let role = order.smoke.as_ref().map(|_| order.role.clone().unwrap_or_else(server::session_user));
     queue(Task::RestoreTest { backup, order: TestOrder { role, ..order } }, schedule, &of.storage.name)
 }

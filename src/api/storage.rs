@@ -7,7 +7,7 @@ use crate::error::report;
 use crate::keyring;
 use crate::pg::text::Text;
 use crate::worker::io::Io;
-use crate::worker::remains::open_store;
+use crate::worker::remains::open_stored;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use walwarden_core::{Error, Result as CoreResult};
@@ -63,7 +63,7 @@ pub fn check_storage(
 > {
     let checked = || {
         let storage = storage::find(&name.0)?;
-        let store = open_store(&storage.url, &parse_options(&storage.options)?)?;
+        let store = open_stored(&storage.url, &storage.options)?;
         Io::start_in_session()?.run(async move { Ok(store.check().await) })
     };
     let steps = checked().map_err(report)?;

@@ -22,13 +22,6 @@ pub struct Backup {
     pub public_key: Option<String>,
 }
 
-impl Backup {
-    /// The version of the server that made it.
-    pub fn server_version(&self) -> Result<ServerVersion> {
-        Ok(manifest::parse(&self.manifest)?.server_version)
-    }
-}
-
 /// The backup that a job made, in this database or elsewhere.
 ///
 /// # Errors
@@ -74,6 +67,13 @@ fn find_own(job: Uuid) -> Result<Backup> {
         manifest: row.text(5)?.into_bytes(),
         public_key: None,
     })
+}
+
+/// The same of a backup that this server can restore.
+pub fn find_restorable(job: Uuid) -> Result<Backup> {
+    let backup = find(job)?;
+    require_restorable(&manifest::parse(&backup.manifest)?.server_version)?;
+    Ok(backup)
 }
 
 /// Fails for a backup of a newer server: its archive may hold what this one does not know.

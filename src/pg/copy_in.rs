@@ -3,8 +3,8 @@
 //! The way of logical replication's first copy (copy_table in src/backend/replication/logical/tablesync.c), with the
 //! columns of the statement.
 
-use super::copy_statement;
 use super::new_table::Target;
+use super::statement;
 use pgrx::memcxt::PgMemoryContexts;
 use pgrx::{pg_guard, pg_sys};
 use std::cell::RefCell;
@@ -111,7 +111,7 @@ fn run_copy(statement: &[u8], into: Option<&Target>, source: &mut TextSource<'_>
 
 /// Parse the statement and make sure that it is one COPY from the client and nothing else.
 fn parse_copy(text: &CString) -> Result<*mut pg_sys::CopyStmt> {
-    let copy = copy_statement::parse(text)?;
+    let copy = statement::parse_copy(text)?;
     // SAFETY: the node is live.
     unsafe {
         let from_client = (*copy).is_from && !(*copy).is_program && (*copy).filename.is_null();

@@ -4,8 +4,8 @@
 //! swapped for ours, which keep the CopyData messages and swallow the rest. The same on 15 to 18; the statement runs
 //! through ProcessUtility, so that hooks of other extensions see it.
 
-use super::copy_statement;
 use super::raw::{self, PqCommMethods};
+use super::statement;
 use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -104,43 +104,25 @@ pub fn copy_out(statement: &[u8], sink: &mut RowSink<'_>) -> Result<u64> {
     unsafe { PgMemoryContexts::new("walwarden copy").switch_to(|_| run_copy(statement, sink)) }
 }
 
-fn run_copy(statement: &[u8], sink: &mut RowSink<'_>) -> Result<u64> {
-    let text = CString::new(statement).map_err(|_| Error::internal("a COPY statement holds a zero byte"))?;
-    let planned = plan_copy(&text)?;
+fn run_copy(copy: &[u8], sink: &mut RowSink<'_>) -> Result<u64> {
+    let text = CString::new(copy).map_err(|_| Error::internal("a COPY statement holds a zero byte"))?;
+    let copy = parse_copy(&text)?;
     let _swapped = Swapped::swap(sink);
-    // SAFETY: the plan and the text live in the current memory context and this frame; no parameters; DestNone
-    // receives nothing because COPY speaks to the protocol methods directly.
-    unsafe {
-        let mut completion: pg_sys::QueryCompletion = std::mem::zeroed();
-        pg_sys::ProcessUtility(
-            planned,
-            text.as_ptr(),
-            false,
-            pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            pg_sys::CreateDestReceiver(pg_sys::CommandDest::DestNone),
-            &raw mut completion,
-        );
-        Ok(completion.nprocessed)
-    }
+    // SAFETY: the node and the text live in the current memory context and this frame; COPY speaks to the protocol methods
+    // directly.
+    Ok(unsafe {
+        statement::run_utility(copy, &text, pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL)
+    })
 }
 
 /// Parse the statement and make sure that it is one COPY to the client and nothing else.
-fn plan_copy(text: &CString) -> Result<*mut pg_sys::PlannedStmt> {
-    let copy = copy_statement::parse(text)?;
-    // SAFETY: the node is live; the PlannedStmt is built as pg_plan_queries does for utility statements (postgres.c).
+fn parse_copy(text: &CString) -> Result<*mut pg_sys::Node> {
+    let copy = statement::parse_copy(text)?;
+    // SAFETY: the node is live.
     unsafe {
         if (*copy).is_from || (*copy).is_program || !(*copy).filename.is_null() {
             return Err(Error::internal("a COPY that does not go to the client"));
         }
-        let planned = pg_sys::palloc0(size_of::<pg_sys::PlannedStmt>()).cast::<pg_sys::PlannedStmt>();
-        (*planned).type_ = pg_sys::NodeTag::T_PlannedStmt;
-        (*planned).commandType = pg_sys::CmdType::CMD_UTILITY;
-        (*planned).canSetTag = true;
-        (*planned).utilityStmt = copy.cast::<pg_sys::Node>();
-        (*planned).stmt_location = 0;
-        (*planned).stmt_len = 0;
-        Ok(planned)
     }
+    Ok(copy.cast())
 }

@@ -1,11 +1,10 @@
 //! A table made anew under another name, from the statements that pg_dump wrote for it: parsed by PostgreSQL, changed where
 //! the name is, and run.
 
-use super::text;
+use super::{statement, text};
 use pgrx::{PgList, pg_sys};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
-use std::os::raw::c_char;
 use walwarden_core::{Error, Result};
 
 /// A name of a table that is not there yet, in the database's encoding.
@@ -121,11 +120,8 @@ fn statement_text(statement: &[u8]) -> Result<CString> {
 /// # Safety
 /// The current memory context must outlive the use of the node.
 unsafe fn find(text: &CStr, tag: pg_sys::NodeTag) -> Option<*mut pg_sys::Node> {
-    // SAFETY: the text is zero-terminated; the list holds RawStmt nodes.
-    unsafe {
-        let list: PgList<pg_sys::RawStmt> = PgList::from_pg(pg_sys::pg_parse_query(text.as_ptr()));
-        list.iter_ptr().map(|raw| (*raw).stmt).find(|node| (**node).type_ == tag)
-    }
+    // SAFETY: the list holds live nodes.
+    unsafe { statement::parse(text).iter_ptr().map(|raw| (*raw).stmt).find(|node| (**node).type_ == tag) }
 }
 
 /// A column's constraints without what gives values from elsewhere. What is generated from the row itself stays.
@@ -144,30 +140,14 @@ unsafe fn without_sources(constraints: &PgList<pg_sys::Constraint>) -> PgList<pg
     kept
 }
 
-/// Run a utility statement, as part of the open transaction.
+/// Run a utility statement, so that the next one sees what it did.
 ///
 /// # Safety
-/// The node must be a live utility statement.
+/// The node must be a live utility statement, which came of this text.
 unsafe fn run(node: *mut pg_sys::Node, text: &CStr) {
-    // SAFETY: the way of SPI with utility statements (_SPI_execute_plan in spi.c); None_Receiver swallows what there is no
-    // output of.
+    // SAFETY: the caller's promise; the way of SPI with utility statements (_SPI_execute_plan in spi.c).
     unsafe {
-        let mut planned = pgrx::PgBox::<pg_sys::PlannedStmt>::alloc_node(pg_sys::NodeTag::T_PlannedStmt);
-        planned.commandType = pg_sys::CmdType::CMD_UTILITY;
-        planned.canSetTag = true;
-        planned.utilityStmt = node;
-        planned.stmt_location = 0;
-        planned.stmt_len = 0;
-        pg_sys::ProcessUtility(
-            planned.into_pg(),
-            text.as_ptr().cast::<c_char>(),
-            false,
-            pg_sys::ProcessUtilityContext::PROCESS_UTILITY_QUERY,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            pg_sys::CreateDestReceiver(pg_sys::CommandDest::DestNone),
-            std::ptr::null_mut(),
-        );
+        statement::run_utility(node, text, pg_sys::ProcessUtilityContext::PROCESS_UTILITY_QUERY);
         pg_sys::CommandCounterIncrement();
     }
 }

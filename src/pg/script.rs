@@ -1,9 +1,9 @@
 //! A script of statements about what all databases share, as pg_dumpall writes it: taken apart by PostgreSQL's own parser.
 
 use super::caught::caught;
-use super::{text, transaction};
+use super::{statement, text, transaction};
 use pgrx::{PgList, pg_sys};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::raw::c_char;
 use walwarden_core::{Error, ErrorClass, Result};
 
@@ -40,8 +40,8 @@ pub fn parse(script: &str) -> Result<Vec<Statement>> {
     // SAFETY: the text is zero-terminated and outlives the list, whose nodes live in the current memory context; places
     // and lengths are those of the parser, in bytes of this very text, and are checked all the same.
     unsafe {
-        let list: PgList<pg_sys::RawStmt> = PgList::from_pg(pg_sys::pg_parse_query(script.as_ptr()));
-        list.iter_ptr()
+        statement::parse(&script)
+            .iter_ptr()
             .map(|raw| {
                 let start = usize::try_from((*raw).stmt_location).unwrap_or(0);
                 let rest = script.to_bytes().get(start..).unwrap_or_default();
@@ -151,18 +151,15 @@ unsafe fn string(name: *const c_char) -> Option<String> {
 }
 
 /// Run a CREATE TABLESPACE, in a transaction of its own.
-pub fn create_tablespace(statement: &str) -> Result<()> {
+pub fn create_tablespace(text: &str) -> Result<()> {
     let outcome = caught(|| {
         transaction::begin();
-        let statement: CString = text::to_server(statement);
+        let text = text::to_server(text);
+        let node =
+            statement::parse_one(&text, pg_sys::NodeTag::T_CreateTableSpaceStmt, "a CREATE TABLESPACE")?;
         // SAFETY: inside a transaction of a worker, with nothing else in it, as a top-level statement is (utility.c); the
-        // node's tag is checked before the cast.
+        // node is of this kind.
         unsafe {
-            let list: PgList<pg_sys::RawStmt> = PgList::from_pg(pg_sys::pg_parse_query(statement.as_ptr()));
-            let node = list.get_ptr(0).map_or(std::ptr::null_mut(), |raw| (*raw).stmt);
-            if node.is_null() || (*node).type_ != pg_sys::NodeTag::T_CreateTableSpaceStmt {
-                return Err(Error::internal("another statement where a CREATE TABLESPACE was due"));
-            }
             transaction::push_transaction_snapshot();
             pg_sys::CreateTableSpace(node.cast());
             pg_sys::PopActiveSnapshot();

@@ -2,7 +2,7 @@
 //! output functions. Safe in every database encoding, and small.
 
 use super::caught::caught;
-use super::text;
+use super::{statement, text};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 use walwarden_core::{Error, Result};
@@ -67,16 +67,14 @@ pub fn run(statement: &str, parameters: &[Option<&str>]) -> Result<u64> {
 ///
 /// # Errors
 /// `InvalidInput`, with what PostgreSQL says of it.
-pub fn require_one_query(statement: &str) -> Result<()> {
-    let statement = text::to_server(statement);
+pub fn require_one_query(query: &str) -> Result<()> {
+    let text = text::to_server(query);
     let is_one = caught(|| {
-        // SAFETY: the text is zero-terminated; the list holds RawStmt nodes of the current memory context.
-        Ok(unsafe {
-            let list: pgrx::PgList<pg_sys::RawStmt> =
-                pgrx::PgList::from_pg(pg_sys::pg_parse_query(statement.as_ptr()));
-            let is_query = |raw: *mut pg_sys::RawStmt| (*(*raw).stmt).type_ == pg_sys::NodeTag::T_SelectStmt;
-            list.len() == 1 && list.get_ptr(0).is_some_and(is_query)
-        })
+        let list = statement::parse(&text);
+        // SAFETY: the nodes are live.
+        let is_query =
+            |raw: *mut pg_sys::RawStmt| unsafe { (*(*raw).stmt).type_ == pg_sys::NodeTag::T_SelectStmt };
+        Ok(list.len() == 1 && list.get_ptr(0).is_some_and(is_query))
     })
     .map_err(|error| Error::invalid(error.message))?;
     if is_one { Ok(()) } else { Err(Error::invalid("It is not one query.")) }

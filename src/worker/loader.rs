@@ -8,7 +8,7 @@ use crate::pg::role;
 use crate::pg::transaction::transaction;
 use crate::worker::follower::{self, Follower};
 use crate::worker::io::Io;
-use crate::worker::pieces::{Coming, Source};
+use crate::worker::pieces::Source;
 use crate::worker::remains::open_stored;
 use std::sync::atomic::Ordering::Relaxed;
 use walwarden_core::Result;
@@ -78,16 +78,9 @@ impl Loading<'_> {
         })
     }
 
-    fn for_each_batch(&self, mut load: impl FnMut(&LoadBatch, &[u8]) -> Result<()>) -> Result<()> {
+    fn for_each_batch(&self, load: impl FnMut(&LoadBatch, &[u8]) -> Result<()>) -> Result<()> {
         let Follower { number, counters, .. } = *self.follower;
-        let take = || self.plan.batches.get(counters.take_piece(number) as usize);
-        let mut next = self.source.fetch(take())?;
-        while let Some(Coming { batch, mut bytes }) = next {
-            let bytes = self.source.io.wait_for(&mut bytes)?;
-            // While this one is copied the next one comes.
-            next = self.source.fetch(take())?;
-            load(batch, &bytes)?;
-        }
+        self.source.for_each_batch(|| self.plan.batches.get(counters.take_piece(number) as usize), load)?;
         counters.take_no_more(number);
         Ok(())
     }

@@ -11,14 +11,14 @@ use walwarden_store::Store;
 const WINDOWS_AHEAD: usize = 2;
 
 /// A batch on its way from storage.
-pub struct Coming<'a> {
-    /// Which.
-    pub batch: &'a LoadBatch,
-    /// Its bytes, when they are there.
-    pub bytes: Task<Vec<u8>>,
+struct Coming<'a> {
+    batch: &'a LoadBatch,
+    /// When they are there.
+    bytes: Task<Vec<u8>>,
 }
 
 /// Where an archive is.
+#[derive(Clone)]
 pub struct Source<'a> {
     /// Threads for storage.
     pub io: &'a Io,
@@ -29,8 +29,23 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// Fetch whatever batch comes next until there is none, and use each while the one after it comes.
+    pub fn for_each_batch<'b>(
+        &self,
+        mut next: impl FnMut() -> Option<&'b LoadBatch>,
+        mut each: impl FnMut(&LoadBatch, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut coming = self.fetch(next())?;
+        while let Some(Coming { batch, mut bytes }) = coming {
+            let bytes = self.io.wait_for(&mut bytes)?;
+            coming = self.fetch(next())?;
+            each(batch, &bytes)?;
+        }
+        Ok(())
+    }
+
     /// Begin to fetch a batch, if there is one.
-    pub fn fetch<'b>(&self, batch: Option<&'b LoadBatch>) -> Result<Option<Coming<'b>>> {
+    fn fetch<'b>(&self, batch: Option<&'b LoadBatch>) -> Result<Option<Coming<'b>>> {
         let Some(batch) = batch else { return Ok(None) };
         let (store, key) = (self.store.clone(), self.key.clone());
         let (offset, length) = (batch.offset(), batch.length());

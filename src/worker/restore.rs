@@ -21,7 +21,7 @@ use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
 use crate::worker::subject::{self, Subject};
 use crate::worker::work::Work;
-pub use contents::read_toc;
+pub use contents::{find_table, read_toc};
 use scratch::Scratch;
 use std::time::Duration;
 use uuid::Uuid;
@@ -103,12 +103,4 @@ fn begin(job: &Job, io: &Io, backup: Uuid, workers: usize) -> Result<(Segment, S
     backup::require_restorable(&subject.manifest.server_version)?;
     subject.require_archive(io)?;
     Ok((segment, subject))
-}
-
-/// What those end with that leave nothing to be put in place.
-fn complete(job: &Job, subject: &Subject, facts: &ArchiveFacts) -> Result<()> {
-    transaction(|| {
-        subject.start_finalizing(job.id, facts)?;
-        job::complete(job.id)
-    })
 }

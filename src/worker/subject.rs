@@ -10,7 +10,7 @@ use crate::worker::remains;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use walwarden_core::key::PublicKey;
-use walwarden_core::manifest::{self, Manifest, StoredObject};
+use walwarden_core::manifest::{self, Manifest, StoredObject, Table};
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::Store;
 
@@ -92,16 +92,35 @@ impl Subject {
         job::start_finalizing(job, &keys, facts)
     }
 
+    /// finalizing and completed at once, for a job that leaves nothing to be put in place.
+    pub fn complete(&self, job: Uuid, facts: &ArchiveFacts) -> Result<()> {
+        transaction(|| {
+            self.start_finalizing(job, facts)?;
+            job::complete(job)
+        })
+    }
+
     /// What the manifest says of the archive.
     pub fn facts(&self) -> ArchiveFacts {
+        self.facts_of(|_| true, true)
+    }
+
+    /// The same with these of its tables alone, and with or without its large objects.
+    pub fn facts_of(&self, wanted: impl Fn(&Table) -> bool, with_large_objects: bool) -> ArchiveFacts {
         let manifest = &self.manifest;
-        ArchiveFacts {
+        let mut facts = ArchiveFacts {
             size: manifest.archive.size,
-            raw_bytes: manifest.totals.raw_bytes + manifest.large_objects.raw_bytes,
-            tables: manifest.totals.tables,
-            rows: manifest.totals.rows,
+            raw_bytes: if with_large_objects { manifest.large_objects.raw_bytes } else { 0 },
+            tables: 0,
+            rows: 0,
             sha256: manifest.archive.sha256.to_string(),
+        };
+        for table in manifest.tables.iter().filter(|table| wanted(table)) {
+            facts.tables += 1;
+            facts.rows += table.rows;
+            facts.raw_bytes += table.raw_bytes;
         }
+        facts
     }
 
     /// That the archive is there, with its size.

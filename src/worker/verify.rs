@@ -79,17 +79,10 @@ impl Work for Verification {
         if self.depth == Depth::Full {
             self.compare_archive(&subject, &segment)?;
         }
-        transaction(|| {
-            subject.start_finalizing(job.id, &subject.facts())?;
-            job::complete(job.id)
-        })
+        subject.complete(job.id, &subject.facts())
     }
 
     fn stop(&mut self, error: Error) -> Error {
         error
-    }
-
-    fn clean_up(&self, _limit: Duration) -> Result<()> {
-        Ok(())
     }
 }

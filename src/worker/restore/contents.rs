@@ -5,7 +5,9 @@ use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::subject::Subject;
 use std::ops::Range;
-use walwarden_core::archive::{Algorithm, ArchiveReader, Selection, Toc, first_chunk};
+use walwarden_core::archive::{
+    Algorithm, ArchiveReader, Selection, TableEntries, TableName, Toc, first_chunk,
+};
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::Part;
 
@@ -33,21 +35,36 @@ impl Contents {
 
 /// Read the table of contents, after the parts that it and the large objects lie in were compared with the manifest.
 pub fn read(io: &Io, subject: &Subject) -> Result<Contents> {
-    let toc = read_toc(io, subject)?;
-    let large_objects = after_tables(io, subject, toc.header.algorithm())?..subject.manifest.archive.size;
+    let (toc, end) = read_with_end(io, subject)?;
+    let large_objects =
+        after_tables(io, subject, toc.header.algorithm(), end)?..subject.manifest.archive.size;
     verify_parts(io, subject, large_objects.clone())?;
     Ok(Contents { toc, large_objects })
 }
 
 /// Read the table of contents alone, after the parts that it lies in were compared with the manifest.
 pub fn read_toc(io: &Io, subject: &Subject) -> Result<Toc> {
+    read_with_end(io, subject).map(|(toc, _)| toc)
+}
+
+/// What the archive has of this table. Must run inside a transaction, for what conversions there are stands in a catalog.
+pub fn find_table(toc: &Toc, subject: &Subject, table: &TableName) -> Result<TableEntries> {
+    let name = |name: &str| text::to_encoding(name, &subject.manifest.database.encoding);
+    toc.table(&name(&table.schema)?, &name(&table.name)?)
+}
+
+fn read_with_end(io: &Io, subject: &Subject) -> Result<(Toc, u64)> {
     let size = subject.manifest.archive.size;
     let first_block = subject.manifest.tables.first().map_or(size, |table| table.block_offset);
     verify_parts(io, subject, 0..first_block)?;
     let (store, key) = (subject.store.clone(), subject.manifest.archive.key.clone());
     io.run(async move {
         let archive = store.reader(&key, 0..first_block, WINDOWS_AHEAD)?;
-        blocking(move || ArchiveReader::new(archive).read_toc()).await
+        blocking(move || {
+            let mut reader = ArchiveReader::new(archive);
+            Ok((reader.read_toc()?, reader.position()))
+        })
+        .await
     })
 }
 
@@ -64,22 +81,10 @@ fn verify_parts(io: &Io, subject: &Subject, range: Range<u64>) -> Result<()> {
     io.run(async move { store.verify_parts(&key, size, &parts, WINDOWS).await })
 }
 
-/// Where the last table's block ends.
-fn after_tables(io: &Io, subject: &Subject, algorithm: Algorithm) -> Result<u64> {
+/// Where the last table's block ends; without tables, where the table of contents does.
+fn after_tables(io: &Io, subject: &Subject, algorithm: Algorithm, toc_end: u64) -> Result<u64> {
     let manifest = &subject.manifest;
-    let Some(table) = manifest.tables.last() else {
-        // No table: what follows the table of contents.
-        let (store, key, size) = (subject.store.clone(), manifest.archive.key.clone(), manifest.archive.size);
-        return io.run(async move {
-            let archive = store.reader(&key, 0..size, WINDOWS_AHEAD)?;
-            blocking(move || {
-                let mut reader = ArchiveReader::new(archive);
-                reader.read_toc()?;
-                Ok(reader.position())
-            })
-            .await
-        });
-    };
+    let Some(table) = manifest.tables.last() else { return Ok(toc_end) };
     let start = match table.pieces.last() {
         Some(piece) => piece.offset + piece.length,
         None => first_chunk(table.block_offset),

@@ -19,7 +19,6 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::archive::check_rows;
 use walwarden_core::manifest::{Manifest, Table};
@@ -42,17 +41,16 @@ impl RowsRestore {
         Self { backup, order, hands: Hands::new(io) }
     }
 
-    fn load(&mut self, subject: &Subject, contents: Contents, segment: &Segment) -> Result<(u64, u64, u64)> {
+    fn load(&mut self, subject: &Subject, contents: Contents, segment: &Segment) -> Result<ArchiveFacts> {
         let mut toc = contents.toc.only_data();
         let manifest = &subject.manifest;
         let chosen = toc.rows();
         let tables: Vec<Table> =
             manifest.tables.iter().filter(|table| chosen.contains(&table.dump_id)).cloned().collect();
-        let rows = tables.iter().map(|table| table.rows).sum();
-        let raw_bytes = tables.iter().map(|table| table.raw_bytes).sum();
         let counters = segment.counters();
         counters.tables_total.store(tables.len() as u64, Relaxed);
-        counters.estimated_bytes.store(raw_bytes, Relaxed);
+        let of_tables = subject.facts_of(|table| chosen.contains(&table.dump_id), false);
+        counters.estimated_bytes.store(of_tables.raw_bytes, Relaxed);
         counters.copying_since.store(clock::now().timestamp_micros(), Relaxed);
         check_rows(
             &mut toc,
@@ -62,7 +60,6 @@ impl RowsRestore {
         let has_large_objects = toc.has_large_objects();
         let large_objects = has_large_objects.then_some(contents.large_objects.clone());
         let handed_on = Arc::new(HandedOn::default());
-        let count = tables.len() as u64;
         let blocks = StoredBlocks {
             store: subject.store.clone(),
             key: manifest.archive.key.clone(),
@@ -81,8 +78,7 @@ impl RowsRestore {
             counters.rows.store(handed_on.rows.load(Relaxed), Relaxed);
             counters.tables_done.store(handed_on.tables.load(Relaxed), Relaxed);
         })?;
-        let large_objects = if has_large_objects { manifest.large_objects.raw_bytes } else { 0 };
-        Ok((count, rows, raw_bytes + large_objects))
+        Ok(subject.facts_of(|table| chosen.contains(&table.dump_id), has_large_objects))
     }
 }
 
@@ -98,18 +94,13 @@ impl Work for RowsRestore {
         let mut contents = contents::read(&self.hands.io, &subject)?;
         contents.select(&self.order.choices.selection, &subject)?;
         set_phase(&segment, Phase::Loading);
-        let (tables, rows, raw_bytes) = self.load(&subject, contents, &segment)?;
-        let facts = ArchiveFacts { tables, rows, raw_bytes, ..subject.facts() };
-        super::complete(job, &subject, &facts)
+        let facts = self.load(&subject, contents, &segment)?;
+        subject.complete(job.id, &facts)
     }
 
     fn stop(&mut self, error: Error) -> Error {
         self.hands.stop();
         error
-    }
-
-    fn clean_up(&self, _limit: Duration) -> Result<()> {
-        Ok(())
     }
 }
 

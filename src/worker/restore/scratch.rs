@@ -16,6 +16,7 @@ use crate::worker::child::Connection;
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
 use crate::worker::subject::Subject;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 use walwarden_core::archive::{LoadPlan, rename_database};
 use walwarden_core::{Error, ErrorClass, Result};
@@ -70,54 +71,46 @@ impl Scratch {
 
         set_phase(segment, Phase::Definitions);
         programs.pre_data(&mut self.hands, &toc)?;
-        let mut facts = subject.facts();
-        if self.choices.schema_only {
-            facts = ArchiveFacts { tables: 0, rows: 0, raw_bytes: 0, ..facts };
-        } else {
+        let rows = if self.choices.schema_only { HashSet::new() } else { contents.toc.rows() };
+        if !self.choices.schema_only {
             segment.counters().copying_since.store(clock::now().timestamp_micros(), Relaxed);
             set_phase(segment, Phase::Loading);
-            (facts.tables, facts.rows, facts.raw_bytes) =
-                self.load_rows(subject, &contents, segment, &name)?;
+            self.load_rows(subject, &contents, &rows, segment, &name)?;
             set_phase(segment, Phase::LoadingLargeObjects);
             programs.other_data(&mut self.hands, &toc, subject, &contents, &name)?;
         }
         set_phase(segment, Phase::Indexes);
         programs.post_data(&mut self.hands, &toc, &name)?;
+        let facts = subject.facts_of(|table| rows.contains(&table.dump_id), toc.has_large_objects());
         Ok((name, facts))
     }
 
-    /// Gives tables, rows, and bytes of COPY text and large objects.
     fn load_rows(
         &mut self,
         subject: &Subject,
         contents: &Contents,
+        chosen: &HashSet<i32>,
         segment: &Segment,
         scratch: &str,
-    ) -> Result<(u64, u64, u64)> {
+    ) -> Result<()> {
         let Contents { toc, .. } = contents;
         let manifest = &subject.manifest;
         let algorithm = toc.header.algorithm();
-        let chosen = toc.rows();
         let of_extensions = toc.rows_of_extensions();
         let first = LoadPlan::of(toc, manifest, |table| of_extensions.contains(&table.dump_id))?;
         let plan = LoadPlan::of(toc, manifest, |table| {
             chosen.contains(&table.dump_id) && !of_extensions.contains(&table.dump_id)
         })?;
-        let chosen = manifest.tables.iter().filter(|table| chosen.contains(&table.dump_id));
-        let (tables, rows, raw_bytes) = chosen.fold((0, 0, 0), |(tables, rows, bytes), table| {
-            (tables + 1, rows + table.rows, bytes + table.raw_bytes)
-        });
+        let of_tables = subject.facts_of(|table| chosen.contains(&table.dump_id), false);
         let counters = segment.counters();
         counters.tables_total.store((first.tables.len() + plan.tables.len()) as u64, Relaxed);
-        counters.estimated_bytes.store(raw_bytes, Relaxed);
+        counters.estimated_bytes.store(of_tables.raw_bytes, Relaxed);
         let database = transaction(|| databases::oid(scratch))?
             .ok_or_else(|| Error::internal("pg_restore made no database"))?;
         // Their constraints are there already, so one loader takes them in the order of the archive.
         loaders::load(&mut self.hands, subject, algorithm, first, segment, database, 1)?;
         let jobs = self.jobs();
-        loaders::load(&mut self.hands, subject, algorithm, plan, segment, database, jobs)?;
-        let large_objects = if toc.has_large_objects() { manifest.large_objects.raw_bytes } else { 0 };
-        Ok((tables, rows, raw_bytes + large_objects))
+        loaders::load(&mut self.hands, subject, algorithm, plan, segment, database, jobs)
     }
 
     /// It is no scratch database any more.

@@ -6,13 +6,12 @@ use super::{contents, loaders};
 use crate::catalog::job::{ArchiveFacts, Job};
 use crate::catalog::task::TableOrder;
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, server, text};
+use crate::pg::{clock, server};
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
 use crate::worker::subject::Subject;
 use crate::worker::work::Work;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::archive::{LoadPlan, TableEntries, TableLoad, Toc};
 use walwarden_core::{Error, ErrorClass, Result};
@@ -37,20 +36,16 @@ impl Work for TableRestore {
         require_encoding(&subject)?;
         let toc = contents::read_toc(&self.hands.io, &subject)?;
         let TableOrder { table, into } = &self.order;
-        let encoding = &subject.manifest.database.encoding;
-        let (schema, name) = transaction(|| {
-            Ok((text::to_encoding(&table.schema, encoding)?, text::to_encoding(&table.name, encoding)?))
-        })?;
-        let found = toc.table(&schema, &name)?;
+        let found = transaction(|| contents::find_table(&toc, &subject, table))?;
 
         let definitions = definitions(&toc, &found)?;
         let plan = LoadPlan::of(&toc, &subject.manifest, |table| found.rows.contains(&table.dump_id))?;
         let counters = segment.counters();
         counters.tables_total.store(plan.tables.len() as u64, Relaxed);
-        let tables = subject.manifest.tables.iter().filter(|table| found.rows.contains(&table.dump_id));
-        let (rows, raw_bytes) =
-            tables.fold((0, 0), |(rows, bytes), table| (rows + table.rows, bytes + table.raw_bytes));
-        counters.estimated_bytes.store(raw_bytes, Relaxed);
+        // Partitions become one table.
+        let facts = subject.facts_of(|table| found.rows.contains(&table.dump_id), false);
+        let facts = ArchiveFacts { tables: 1, ..facts };
+        counters.estimated_bytes.store(facts.raw_bytes, Relaxed);
         counters.copying_since.store(clock::now().timestamp_micros(), Relaxed);
         set_phase(&segment, Phase::Loading);
         let load = TableLoad {
@@ -61,17 +56,12 @@ impl Work for TableRestore {
             indexes: found.keys,
         };
         loaders::load_table(&mut self.hands, &subject, toc.header.algorithm(), plan, load, &segment)?;
-        let facts = ArchiveFacts { tables: 1, rows, raw_bytes, ..subject.facts() };
-        super::complete(job, &subject, &facts)
+        subject.complete(job.id, &facts)
     }
 
     fn stop(&mut self, error: Error) -> Error {
         self.hands.stop();
         error
-    }
-
-    fn clean_up(&self, _limit: Duration) -> Result<()> {
-        Ok(())
     }
 }
 
