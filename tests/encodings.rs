@@ -11,6 +11,7 @@
 mod support;
 
 use serde_json::Value;
+use support::restores::{self, completes};
 use support::{LocalBackup, text};
 use walwarden_testkit::{Archive, Cluster, assert_same_database};
 
@@ -27,13 +28,7 @@ fn in_utf8(script: &str) -> String {
 /// Restores a backup of `source` with `walwarden.restore()`, which must become the same.
 fn restore_by_walwarden(cluster: &Cluster, source: &str, backup: &LocalBackup, name: &str) {
     let literal = name.replace('\'', "''");
-    let call = format!(
-        "SET client_encoding = 'UTF8'; SELECT walwarden.restore('{}', '{literal}')",
-        text(&backup.row, "id")
-    );
-    let job = cluster.sql(source, &call);
-    let row = support::await_end(cluster, source, &job);
-    assert_eq!(text(&row, "state"), "completed", "{row:#}");
+    completes(&restores::restore(cluster, source, text(&backup.row, "id"), &format!("'{literal}'")));
     assert_same_database(cluster, source, name);
 }
 

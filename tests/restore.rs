@@ -9,29 +9,10 @@
 
 mod support;
 
-use serde_json::Value;
+use support::restores::{assert_nothing_is_left, completes, restore};
 use support::site::{APP, PATIENCE, PROMPTLY, Site};
 use support::{LocalBackup, back_up, number, text};
 use walwarden_testkit::{Cluster, SampleDatabase, StopMode, assert_same_database};
-
-/// Restores and gives the job's row.
-fn restore(cluster: &Cluster, database: &str, backup: &str, arguments: &str) -> Value {
-    let job = cluster.sql(database, &format!("SELECT walwarden.restore('{backup}', {arguments})"));
-    support::await_end(cluster, database, &job)
-}
-
-fn completes(row: &Value) {
-    assert_eq!(text(row, "state"), "completed", "{row:#}");
-}
-
-/// No database that a restore makes on its way, and nothing noted to be cleaned up.
-fn assert_nothing_is_left(cluster: &Cluster, database: &str) {
-    assert_eq!(
-        cluster.sql("postgres", "SELECT datname FROM pg_database WHERE datname LIKE 'walwarden\\_%'"),
-        ""
-    );
-    assert_eq!(cluster.sql(database, "SELECT jobs_to_clean_up FROM walwarden.status"), "0");
-}
 
 /// Large tables and small ones, foreign keys, partitions, large objects, sequences, views, triggers: with any number of
 /// loaders and in every compression.
@@ -244,12 +225,7 @@ fn a_restore_that_is_stopped_leaves_nothing() {
     let begin = |site: &Site| {
         let job =
             site.sql(&format!("SELECT walwarden.restore('{}', 'restored', jobs => 2)", text(&backup, "id")));
-        site.await_true(
-            "rows to be loaded",
-            PATIENCE,
-            &format!("SELECT EXISTS (SELECT FROM walwarden.progress WHERE job = '{job}' AND phase = 'loading' AND raw_bytes > 0)"),
-        );
-        site.stall_network();
+        site.stall_while_loading(&job);
         job
     };
     let nothing_is_left = |site: &Site| {

@@ -9,25 +9,9 @@
 
 mod support;
 
-use serde_json::Value;
+use support::restores::{completes, fails, restore};
 use support::{back_up, text};
 use walwarden_testkit::{Cluster, SampleDatabase, assert_same_database, normalized_dump};
-
-/// Restores and gives the job's row.
-fn restore(cluster: &Cluster, database: &str, backup: &str, arguments: &str) -> Value {
-    let job = cluster.sql(database, &format!("SELECT walwarden.restore('{backup}', {arguments})"));
-    support::await_end(cluster, database, &job)
-}
-
-fn completes(row: &Value) {
-    assert_eq!(text(row, "state"), "completed", "{row:#}");
-}
-
-fn fails(row: &Value, class: &str, told: &str) {
-    assert_eq!((text(row, "state"), text(row, "error_class")), ("failed", class), "{row:#}");
-    let all = format!("{} {}", text(row, "error_message"), row["error_detail"].as_str().unwrap_or_default());
-    assert!(all.contains(told), "{all} says {told}");
-}
 
 fn shop() -> (Cluster, String) {
     let cluster = Cluster::builder().config("max_worker_processes = 16").start();

@@ -10,6 +10,7 @@
 mod support;
 
 use serde_json::Value;
+use support::restores::completes;
 use support::site::{APP, PATIENCE, PROMPTLY, Site};
 use support::{LocalBackup, back_up, number, text};
 use walwarden_testkit::{Cluster, SampleDatabase};
@@ -22,10 +23,6 @@ fn restore_table(cluster: &Cluster, database: &str, backup: &str, table: &str, i
         ),
     );
     support::await_end(cluster, database, &job)
-}
-
-fn completes(row: &Value) {
-    assert_eq!(text(row, "state"), "completed", "{row:#}");
 }
 
 /// That two tables hold the same rows.
@@ -185,12 +182,7 @@ fn a_table_is_there_with_all_rows_or_not_at_all() {
             "SELECT walwarden.restore_table('{}', 'public.cargo', 'public.again')",
             text(&backup, "id")
         ));
-        site.await_true(
-            "rows to be loaded",
-            PATIENCE,
-            &format!("SELECT EXISTS (SELECT FROM walwarden.progress WHERE job = '{job}' AND phase = 'loading' AND raw_bytes > 0)"),
-        );
-        site.stall_network();
+        site.stall_while_loading(&job);
         job
     };
     let not_there = || {

@@ -10,6 +10,7 @@
 mod support;
 
 use serde_json::Value;
+use support::restores::{assert_nothing_is_left, fails};
 use support::site::{APP, PATIENCE, PROMPTLY, Site};
 use support::{LocalBackup, back_up, number, text};
 use walwarden_testkit::{Cluster, SampleDatabase};
@@ -18,20 +19,6 @@ use walwarden_testkit::{Cluster, SampleDatabase};
 fn restore_test(cluster: &Cluster, database: &str, arguments: &str) -> Value {
     let job = cluster.sql(database, &format!("SELECT walwarden.restore_test({arguments})"));
     support::await_end(cluster, database, &job)
-}
-
-fn fails(row: &Value, class: &str, told: &str) {
-    assert_eq!((text(row, "state"), text(row, "error_class")), ("failed", class), "{row:#}");
-    let all = format!("{} {}", text(row, "error_message"), row["error_detail"].as_str().unwrap_or_default());
-    assert!(all.contains(told), "{all} says {told}");
-}
-
-fn assert_nothing_is_left(cluster: &Cluster, database: &str) {
-    assert_eq!(
-        cluster.sql("postgres", "SELECT datname FROM pg_database WHERE datname LIKE 'walwarden\\_%'"),
-        ""
-    );
-    assert_eq!(cluster.sql(database, "SELECT jobs_to_clean_up FROM walwarden.status"), "0");
 }
 
 #[test]

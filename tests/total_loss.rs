@@ -13,6 +13,7 @@ mod support;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
+use support::restores::{self, completes};
 use support::site::{APP, PROMPTLY, Site};
 use support::{LocalBackup, back_up, text};
 use walwarden_testkit::{
@@ -44,10 +45,7 @@ fn discover(cluster: &Cluster, database: &str, storage: &str, key: &str) -> Vec<
 
 /// Restores a backup with the roles that are missing, which must succeed.
 fn restore(cluster: &Cluster, database: &str, backup: &str, name: &str) {
-    let job =
-        cluster.sql(database, &format!("SELECT walwarden.restore('{backup}', '{name}', globals => true)"));
-    let row = support::await_end(cluster, database, &job);
-    assert_eq!(text(&row, "state"), "completed", "{row:#}");
+    completes(&restores::restore(cluster, database, backup, &format!("'{name}', globals => true")));
 }
 
 /// Two databases in a bucket and one in a folder, with roles that own and may; then nothing but these and the key.

@@ -9,6 +9,7 @@
     reason = "a test's support code fails by panicking"
 )]
 
+pub mod restores;
 pub mod site;
 
 use serde_json::Value;

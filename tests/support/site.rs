@@ -196,6 +196,18 @@ impl Site {
         self.bucket().network.set(Fault::Stall);
     }
 
+    /// Waits until a restore has begun to load rows, and holds it there: storage does not answer any more.
+    pub fn stall_while_loading(&self, job: &str) {
+        self.await_true(
+            "rows to be loaded",
+            PATIENCE,
+            &format!(
+                "SELECT EXISTS (SELECT FROM walwarden.progress WHERE job = '{job}' AND phase = 'loading' AND raw_bytes > 0)"
+            ),
+        );
+        self.stall_network();
+    }
+
     /// Lets storage answer again.
     pub fn mend_network(&self) {
         if let Some(bucket) = &self.bucket {
