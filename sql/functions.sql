@@ -4,12 +4,9 @@
 
 -- Jobs
 
-CREATE FUNCTION walwarden.run_now(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
-        compression text DEFAULT NULL, max_rate text DEFAULT NULL) RETURNS uuid
-    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'run_now_wrapper';
-COMMENT ON FUNCTION walwarden.run_now(text, text, integer, text, text) IS
-    'queue a backup and return its job id at once; it starts when the transaction commits';
+CREATE FUNCTION walwarden._run_now(schedule text, storage text, options text) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_run_now_wrapper';
 
 CREATE FUNCTION walwarden.verify(job uuid, depth text DEFAULT 'full') RETURNS uuid
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -63,14 +60,9 @@ CREATE FUNCTION walwarden._refuse_transaction_block(what text) RETURNS void
 
 -- Schedules
 
-CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT 'local',
-        jobs integer DEFAULT NULL, compression text DEFAULT NULL, max_rate text DEFAULT NULL,
-        verify_cron text DEFAULT NULL, verify_depth text DEFAULT 'full', restore_test_cron text DEFAULT NULL,
-        smoke text DEFAULT NULL, expect text DEFAULT NULL) RETURNS timestamptz
-    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'define_schedule_wrapper';
-COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text) IS
-    'define a schedule, or define it anew: five-field cron in a time zone; blank runs by hand only; return the next run';
+CREATE FUNCTION walwarden._schedule(name text, definition text) RETURNS timestamptz
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_schedule_wrapper';
 
 CREATE FUNCTION walwarden.unschedule(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -165,6 +157,79 @@ CREATE FUNCTION walwarden._progress(handle bigint) RETURNS TABLE (
     AS 'MODULE_PATHNAME', '_progress_wrapper';
 
 -- Nothing but SQL
+
+-- A size as pg_size_bytes() reads it, in bytes; NULL stays NULL.
+CREATE FUNCTION walwarden._bytes(what text, size text) RETURNS bigint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bytes bigint;
+    trouble text;
+BEGIN
+    BEGIN
+        bytes := pg_catalog.pg_size_bytes(size);
+    EXCEPTION WHEN invalid_parameter_value OR numeric_value_out_of_range THEN
+        GET STACKED DIAGNOSTICS trouble = MESSAGE_TEXT;
+        RAISE EXCEPTION '% cannot be "%"', what, size USING ERRCODE = '22023', DETAIL = trouble,
+            HINT = 'It is a size such as ''50MB''; NULL is no limit.';
+    END;
+    -- The highest number that JSON holds exactly in every reader is above this.
+    IF bytes <= 0 OR bytes > 1125899906842624 THEN
+        RAISE EXCEPTION '% must be above zero and at most 1 PB, not "%"', what, size USING ERRCODE = '22023',
+            HINT = 'It is a size such as ''50MB''; NULL is no limit.';
+    END IF;
+    RETURN bytes;
+END
+$$;
+
+-- A span of time in seconds; NULL stays NULL. A month has 30 days here, a year 365.25.
+CREATE FUNCTION walwarden._seconds(what text, span interval) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF span < '0'::pg_catalog.interval THEN
+        RAISE EXCEPTION '% must not be negative, as % is', what, span USING ERRCODE = '22023';
+    END IF;
+    RETURN pg_catalog.ceil(pg_catalog.date_part('epoch', span))::bigint;
+END
+$$;
+
+-- A JSON array of texts as people read it.
+CREATE FUNCTION walwarden._list("array" jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_catalog.string_agg(word, ', ' ORDER BY place)
+      FROM ROWS FROM (pg_catalog.jsonb_array_elements_text("array")) WITH ORDINALITY AS given (word, place)
+$$;
+
+CREATE FUNCTION walwarden.run_now(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
+        compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL) RETURNS uuid
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN walwarden._run_now(schedule, storage, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'jobs', jobs, 'compression', compression, 'max_rate', walwarden._bytes('max_rate', max_rate),
+        'timeout', walwarden._seconds('timeout', timeout)))::text);
+END
+$$;
+COMMENT ON FUNCTION walwarden.run_now(text, text, integer, text, text, interval) IS
+    'queue a backup and return its job id at once; it starts when the transaction commits';
+
+CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT 'local',
+        jobs integer DEFAULT NULL, compression text DEFAULT NULL, max_rate text DEFAULT NULL,
+        verify_cron text DEFAULT NULL, verify_depth text DEFAULT 'full', restore_test_cron text DEFAULT NULL,
+        smoke text DEFAULT NULL, expect text DEFAULT NULL, description text DEFAULT NULL, "group" text DEFAULT NULL,
+        timeout interval DEFAULT NULL, retries integer DEFAULT NULL, retry_delay interval DEFAULT NULL,
+        rpo interval DEFAULT NULL) RETURNS timestamptz
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN walwarden._schedule(name, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'cron', cron, 'time_zone', time_zone, 'storages', pg_catalog.jsonb_build_array(storage),
+        'jobs', jobs, 'compression', compression, 'max_rate', walwarden._bytes('max_rate', max_rate),
+        'verify_cron', verify_cron, 'verify_depth', verify_depth, 'restore_test_cron', restore_test_cron,
+        'smoke', smoke, 'expect', expect, 'description', description, 'group', "group",
+        'timeout', walwarden._seconds('timeout', timeout), 'retries', retries,
+        'retry_delay', walwarden._seconds('retry_delay', retry_delay), 'rpo', walwarden._seconds('rpo', rpo)))::text);
+END
+$$;
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval) IS
+    'define a schedule, or define it anew: five-field cron in a time zone; blank runs by hand only; return the next run';
 
 CREATE FUNCTION walwarden.add_storage(name text, url text, options jsonb DEFAULT '{}') RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -312,14 +377,14 @@ $$;
 
 -- No SECURITY DEFINER and no SET: PostgreSQL forbids COMMIT in procedures that have them.
 CREATE PROCEDURE walwarden.backup(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
-        compression text DEFAULT NULL, max_rate text DEFAULT NULL)
+        compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL)
     LANGUAGE plpgsql AS $$
 DECLARE
     job uuid;
     step record;
 BEGIN
     PERFORM walwarden._refuse_transaction_block('walwarden.backup()');
-    job := walwarden.run_now(schedule, storage, jobs, compression, max_rate);
+    job := walwarden.run_now(schedule, storage, jobs, compression, max_rate, timeout);
     COMMIT;
     RAISE NOTICE 'backup %', job;
     LOOP
@@ -331,4 +396,4 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE walwarden.backup(text, text, integer, text, text) IS 'back up and wait, with progress as notices; an error when the backup fails';
+COMMENT ON PROCEDURE walwarden.backup(text, text, integer, text, text, interval) IS 'back up and wait, with progress as notices; an error when the backup fails';

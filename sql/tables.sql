@@ -24,35 +24,17 @@ COMMENT ON TABLE walwarden.storage IS 'where backups go: a URL with options, nev
 
 CREATE TABLE walwarden.schedule (
     name          text PRIMARY KEY CHECK (name <> ''),
-    cron          text,
-    time_zone     text NOT NULL DEFAULT 'UTC',
-    storage       text NOT NULL REFERENCES walwarden.storage (name),
-    jobs          integer CHECK (jobs > 0),
-    compression   text,
-    max_rate      bigint CHECK (max_rate > 0),
-    verify_cron   text,
-    verify_depth  text NOT NULL DEFAULT 'full' CHECK (verify_depth IN ('manifest', 'full')),
-    restore_test_cron text,
-    smoke         text,
-    expect        text,
+    definition    jsonb NOT NULL,
     smoke_role    text,
     enabled       boolean NOT NULL DEFAULT true,
     checked_until timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     created_by    text NOT NULL DEFAULT session_user,
     created_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    CHECK (expect IS NULL OR smoke IS NOT NULL),
-    CHECK ((smoke IS NULL) = (smoke_role IS NULL))
+    CHECK ((definition ? 'smoke') = (smoke_role IS NOT NULL))
 );
-COMMENT ON TABLE walwarden.schedule IS 'when to back up, to which storage, when to verify, and when to test restoring';
-COMMENT ON COLUMN walwarden.schedule.cron IS 'five fields; NULL runs by hand only';
-COMMENT ON COLUMN walwarden.schedule.jobs IS 'copiers; NULL is one a processor';
-COMMENT ON COLUMN walwarden.schedule.compression IS 'NULL is zstd where the pg_restore of the server reads it, else gzip';
-COMMENT ON COLUMN walwarden.schedule.max_rate IS 'bytes a second that go to storage; NULL is no limit';
-COMMENT ON COLUMN walwarden.schedule.verify_cron IS 'when the newest backup of the schedule is verified; NULL is never';
-COMMENT ON COLUMN walwarden.schedule.restore_test_cron IS 'when the newest backup of the schedule is restored into a scratch database; NULL is never';
-COMMENT ON COLUMN walwarden.schedule.smoke IS 'a query that is asked there';
-COMMENT ON COLUMN walwarden.schedule.expect IS 'what it must answer; NULL is anything but NULL and false';
-COMMENT ON COLUMN walwarden.schedule.smoke_role IS 'the role that asks it: who defined the schedule';
+COMMENT ON TABLE walwarden.schedule IS 'when to back up, to which storages, when to verify, and when to test restoring';
+COMMENT ON COLUMN walwarden.schedule.definition IS 'what walwarden.schedule() was given, as manifests have it too; times in seconds, sizes in bytes';
+COMMENT ON COLUMN walwarden.schedule.smoke_role IS 'the role that asks the smoke query: who defined the schedule';
 COMMENT ON COLUMN walwarden.schedule.checked_until IS 'scheduled times up to here have been run, skipped or missed';
 
 CREATE TABLE walwarden.job (

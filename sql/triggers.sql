@@ -141,9 +141,12 @@ BEGIN
         event := TG_TABLE_NAME || CASE WHEN NEW.enabled THEN '.resumed' ELSE '.paused' END;
     END IF;
     row_now := row_now - ARRAY['checked_until', 'created_at', 'created_by'];
+    -- They hold no secrets, but numbers outside the chain's profile of JSON: as text.
     IF row_now ? 'options' THEN
-        -- Options hold no secrets, but numbers outside the chain's profile of JSON: as text.
         row_now := row_now || pg_catalog.jsonb_build_object('options', (row_now -> 'options')::text);
+    END IF;
+    IF row_now ? 'definition' THEN
+        row_now := row_now || pg_catalog.jsonb_build_object('definition', (row_now -> 'definition')::text);
     END IF;
     PERFORM walwarden._append_audit(event, NULL, pg_catalog.jsonb_strip_nulls(row_now)::text);
     RETURN NULL;
@@ -155,10 +158,7 @@ CREATE CONSTRAINT TRIGGER schedule_audit AFTER INSERT OR DELETE ON walwarden.sch
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION walwarden._audit_definition();
 CREATE CONSTRAINT TRIGGER schedule_audit_update AFTER UPDATE ON walwarden.schedule
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    WHEN ((OLD.cron, OLD.time_zone, OLD.storage, OLD.jobs, OLD.compression, OLD.max_rate, OLD.verify_cron,
-           OLD.verify_depth, OLD.restore_test_cron, OLD.smoke, OLD.expect, OLD.smoke_role, OLD.enabled)
-          IS DISTINCT FROM (NEW.cron, NEW.time_zone, NEW.storage, NEW.jobs, NEW.compression, NEW.max_rate, NEW.verify_cron,
-                                NEW.verify_depth, NEW.restore_test_cron, NEW.smoke, NEW.expect, NEW.smoke_role, NEW.enabled))
+    WHEN ((OLD.definition, OLD.smoke_role, OLD.enabled) IS DISTINCT FROM (NEW.definition, NEW.smoke_role, NEW.enabled))
     EXECUTE FUNCTION walwarden._audit_definition();
 ALTER TABLE walwarden.storage ENABLE ALWAYS TRIGGER storage_audit;
 ALTER TABLE walwarden.schedule ENABLE ALWAYS TRIGGER schedule_audit;

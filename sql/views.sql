@@ -64,12 +64,23 @@ COMMENT ON VIEW walwarden.discovered_backups IS
 COMMENT ON COLUMN walwarden.discovered_backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL when nothing';
 
 CREATE VIEW walwarden.schedules AS
-SELECT s.name, s.cron, s.time_zone, s.storage, s.jobs, s.compression, s.max_rate, s.enabled,
-       CASE WHEN s.enabled THEN walwarden._next_run(s.cron, s.time_zone) END AS next_run,
-       s.verify_cron, s.verify_depth, CASE WHEN s.enabled THEN walwarden._next_run(s.verify_cron, s.time_zone) END AS next_verify,
-       s.restore_test_cron, s.smoke, s.expect,
-       CASE WHEN s.enabled THEN walwarden._next_run(s.restore_test_cron, s.time_zone) END AS next_restore_test,
+SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definition OPERATOR(pg_catalog.->>) 'time_zone' AS time_zone,
+       walwarden._list(s.definition OPERATOR(pg_catalog.->) 'storages') AS storage, s.enabled,
+       CASE WHEN s.enabled THEN walwarden._next_run(s.definition OPERATOR(pg_catalog.->>) 'cron', s.definition OPERATOR(pg_catalog.->>) 'time_zone') END AS next_run,
        last.scheduled_for AS last_run, last.state AS last_state, last.id AS last_job,
+       s.definition OPERATOR(pg_catalog.->>) 'description' AS description, s.definition OPERATOR(pg_catalog.->>) 'group' AS "group",
+       (s.definition OPERATOR(pg_catalog.->>) 'jobs')::integer AS jobs, s.definition OPERATOR(pg_catalog.->>) 'compression' AS compression,
+       (s.definition OPERATOR(pg_catalog.->>) 'max_rate')::bigint AS max_rate,
+       pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'timeout')::double precision) AS timeout,
+       (s.definition OPERATOR(pg_catalog.->>) 'retries')::integer AS retries,
+       pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'retry_delay')::double precision) AS retry_delay,
+       s.definition OPERATOR(pg_catalog.->>) 'verify_cron' AS verify_cron,
+       coalesce(s.definition OPERATOR(pg_catalog.->>) 'verify_depth', 'full') AS verify_depth,
+       CASE WHEN s.enabled THEN walwarden._next_run(s.definition OPERATOR(pg_catalog.->>) 'verify_cron', s.definition OPERATOR(pg_catalog.->>) 'time_zone') END AS next_verify,
+       s.definition OPERATOR(pg_catalog.->>) 'restore_test_cron' AS restore_test_cron,
+       s.definition OPERATOR(pg_catalog.->>) 'smoke' AS smoke, s.definition OPERATOR(pg_catalog.->>) 'expect' AS expect,
+       CASE WHEN s.enabled THEN walwarden._next_run(s.definition OPERATOR(pg_catalog.->>) 'restore_test_cron', s.definition OPERATOR(pg_catalog.->>) 'time_zone') END AS next_restore_test,
+       pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'rpo')::double precision) AS rpo,
        s.created_by, s.created_at
   FROM walwarden.schedule AS s
   LEFT JOIN LATERAL (SELECT j.id, j.scheduled_for, j.state FROM walwarden.job AS j

@@ -7,7 +7,6 @@ pub mod database;
 pub mod discovered;
 pub mod job;
 pub mod manifest;
-pub mod options;
 pub mod schedule;
 pub mod storage;
 pub mod task;

@@ -1,4 +1,5 @@
 -- Definitions: what is accepted, and what is refused at once with a hint.
+\set SHOW_CONTEXT never
 SET client_min_messages = warning;
 CREATE EXTENSION walwarden;
 SELECT name, options FROM walwarden.storages;

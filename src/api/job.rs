@@ -1,7 +1,6 @@
 //! Jobs: queue, wait, cancel.
 
 use super::options;
-use crate::catalog::options::BackupOptions;
 use crate::catalog::task::Task;
 use crate::catalog::{backup, database, job, schedule, storage};
 use crate::error::report;
@@ -14,6 +13,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
+use walwarden_core::backup_options::BackupOptions;
 use walwarden_core::job::{JobKind, JobState, Trigger};
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 
@@ -24,15 +24,14 @@ const LOOK_FOR_LEADER: Duration = Duration::from_secs(2);
 
 /// Queue a backup; it starts when the transaction commits.
 #[pg_extern(sql = false)]
-pub fn run_now(
+pub fn _run_now(
     schedule: Option<Text>,
     storage: Option<Text>,
-    jobs: Option<i32>,
-    compression: Option<Text>,
-    max_rate: Option<Text>,
+    options: Text,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     let text = |argument: Option<Text>| argument.map(|text| text.0);
-    options::read(jobs, text(compression), text(max_rate))
+    options::read(&options.0)
+        .and_then(options::checked)
         .and_then(|options| queue_backup(text(schedule), text(storage), options))
         .map(to_sql)
         .map_err(report)
@@ -46,10 +45,10 @@ fn queue_backup(
     require_jobs_run()?;
     let of_schedule = schedule_name.as_deref().map(schedule::find).transpose()?;
     let storage_name = storage_name
-        .or_else(|| of_schedule.as_ref().map(|schedule| schedule.storage.clone()))
+        .or_else(|| of_schedule.as_ref().and_then(|schedule| schedule.definition.storages.first().cloned()))
         .unwrap_or_else(|| super::storage::DEFAULT.to_owned());
     storage::find(&storage_name)?;
-    let options = options.or(of_schedule.map(|schedule| schedule.options).unwrap_or_default());
+    let options = options.or(of_schedule.map(|schedule| schedule.definition.backup).unwrap_or_default());
     queue(Task::Backup(options), schedule_name.as_deref(), &storage_name)
 }
 

@@ -1,27 +1,25 @@
 //! The options of a backup as users give them.
 
-use crate::catalog::options::BackupOptions;
-use crate::pg::caught::caught;
 use crate::pg::segment::MOST_COPIERS;
-use crate::pg::sql;
 use crate::worker::compression;
-use walwarden_core::{Error, ErrorClass, Result};
+use serde::de::DeserializeOwned;
+use walwarden_core::backup_options::BackupOptions;
+use walwarden_core::{Error, Result};
 
-/// Far above what any storage takes, and a number that JSON holds exactly.
-const HIGHEST_RATE: u64 = 1 << 50;
+/// What the SQL functions put together.
+pub fn read<T: DeserializeOwned>(json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|cause| Error::invalid(format!("an argument cannot be used: {cause}")))
+}
 
-/// Check them, at the moment they are given.
-pub fn read(
-    jobs: Option<i32>,
-    compression: Option<String>,
-    max_rate: Option<String>,
-) -> Result<BackupOptions> {
-    check_jobs(jobs)?;
-    let compression = match compression.as_deref().map(str::trim) {
+/// Check them, at the moment they are given; what they mean is spelled out.
+pub fn checked(given: BackupOptions) -> Result<BackupOptions> {
+    given.validate()?;
+    check_jobs(given.jobs)?;
+    let compression = match given.compression.as_deref().map(str::trim) {
         Some(wanted) => Some(compression::choose(Some(wanted))?.name()),
         None => None,
     };
-    Ok(BackupOptions { jobs, compression, max_rate: max_rate.map(|text| rate(&text)).transpose()? })
+    Ok(BackupOptions { compression, ..given })
 }
 
 /// How many copiers or loaders.
@@ -33,20 +31,4 @@ pub fn check_jobs(jobs: Option<i32>) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Bytes a second, in any form that pg_size_bytes takes.
-fn rate(text: &str) -> Result<u64> {
-    let wrong = || {
-        Error::invalid(format!("max_rate must be above zero and at most 1 PB, not \"{text}\""))
-            .hint("It is bytes a second that go to storage, such as '50MB'; NULL is no limit.")
-    };
-    let bytes: i64 = caught(|| sql::query_one("SELECT pg_catalog.pg_size_bytes($1)", &[Some(text)]))
-        .map_err(|cause| match cause.class {
-            ErrorClass::Database => wrong().detail(cause.message),
-            _ => cause,
-        })?
-        .ok_or_else(|| Error::internal("pg_size_bytes gave nothing"))?
-        .parse(0)?;
-    u64::try_from(bytes).ok().filter(|bytes| (1..=HIGHEST_RATE).contains(bytes)).ok_or_else(wrong)
 }

@@ -11,7 +11,6 @@ use crate::pg::text::Text;
 use crate::pg::{databases, server, sql};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use walwarden_core::archive::TableName;
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
@@ -20,7 +19,7 @@ use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 #[pg_extern(sql = false)]
 pub fn _restore(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid, ErrorReport> {
     required("job", job)
-        .and_then(|job| queue_restore(to_core(job), read(&order.0)?))
+        .and_then(|job| queue_restore(to_core(job), options::read(&order.0)?))
         .map(to_sql)
         .map_err(report)
 }
@@ -63,7 +62,7 @@ fn check_data_only(order: &DatabaseOrder) -> CoreResult<()> {
 #[pg_extern(sql = false)]
 pub fn _restore_table(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid, ErrorReport> {
     required("job", job)
-        .and_then(|job| queue_table(to_core(job), read(&order.0)?))
+        .and_then(|job| queue_table(to_core(job), options::read(&order.0)?))
         .map(to_sql)
         .map_err(report)
 }
@@ -109,8 +108,10 @@ pub fn _restore_test(
     order: Text,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     let queued = match (job, schedule) {
-        (Some(job), None) => read(&order.0).and_then(|order| queue_test(to_core(job), None, order)),
-        (None, Some(schedule)) => read(&order.0).and_then(|order| test_newest_of(&schedule.0, order)),
+        (Some(job), None) => options::read(&order.0).and_then(|order| queue_test(to_core(job), None, order)),
+        (None, Some(schedule)) => {
+            options::read(&order.0).and_then(|order| test_newest_of(&schedule.0, order))
+        }
         _ => Err(Error::invalid("a job or a schedule must be given")),
     };
     queued.map(to_sql).map_err(report)
@@ -132,7 +133,7 @@ fn test_newest_of(name: &str, order: TestOrder) -> CoreResult<Uuid> {
         Error::new(ErrorClass::NotFound, format!("schedule \"{name}\" has no backup in storage"))
             .hint("See walwarden.backups.")
     })?;
-    let order = if order.smoke.is_none() { TestOrder { jobs: order.jobs, ..found.test } } else { order };
+    let order = if order.smoke.is_none() { TestOrder { jobs: order.jobs, ..found.test() } } else { order };
     queue_test(newest, Some(name), order)
 }
 
@@ -158,10 +159,4 @@ pub fn check_smoke(smoke: Option<&str>, expect: Option<&str>) -> CoreResult<()> 
                 .hint("It is one SELECT, whose first row's first column is the answer.")
         }),
     }
-}
-
-/// What the SQL functions put together.
-fn read<T: DeserializeOwned>(order: &str) -> CoreResult<T> {
-    serde_json::from_str(order)
-        .map_err(|cause| Error::invalid(format!("an argument cannot be used: {cause}")))
 }

@@ -1,10 +1,9 @@
 //! Schedules: define, remove, pause, resume.
 
+use super::job::required;
 use super::options;
 use super::restore::check_smoke;
-use crate::catalog::schedule::{self, Definition};
-use crate::catalog::storage;
-use crate::catalog::task::TestOrder;
+use crate::catalog::{schedule, storage};
 use crate::error::report;
 use crate::pg::shared::{self, Letter};
 use crate::pg::text::Text;
@@ -12,7 +11,7 @@ use crate::pg::{clock, server};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use walwarden_core::schedule::Cron;
+use walwarden_core::schedule::{Cron, Definition};
 use walwarden_core::{Error, Result as CoreResult};
 
 /// Longest name of a schedule or storage, in bytes: as long as PostgreSQL's own names.
@@ -20,65 +19,22 @@ pub const LONGEST_NAME: usize = 63;
 
 /// Define a schedule, or give an existing one a new definition. Gives the next backup, NULL when it runs by hand only.
 #[pg_extern(sql = false)]
-#[allow(clippy::too_many_arguments, reason = "the arguments of the SQL function")]
-pub fn define_schedule(
-    name: Text,
-    cron: Option<Text>,
-    time_zone: Text,
-    storage: Text,
-    jobs: Option<i32>,
-    compression: Option<Text>,
-    max_rate: Option<Text>,
-    verify_cron: Option<Text>,
-    verify_depth: Text,
-    restore_test_cron: Option<Text>,
-    smoke: Option<Text>,
-    expect: Option<Text>,
-) -> Result<Option<TimestampWithTimeZone>, ErrorReport> {
-    options::read(jobs, compression.map(|text| text.0), max_rate.map(|text| text.0))
-        .and_then(|options| {
-            define(&Definition {
-                name: &name.0,
-                cron: expression(cron.as_ref()),
-                verify_cron: expression(verify_cron.as_ref()),
-                verify_depth: verify_depth.0.parse()?,
-                restore_test_cron: expression(restore_test_cron.as_ref()),
-                test: TestOrder {
-                    jobs: None,
-                    role: smoke.as_ref().map(|_| server::session_user()),
-                    smoke: smoke.map(|text| text.0),
-                    expect: expect.map(|text| text.0),
-                },
-                time_zone: time_zone.0.trim(),
-                storage: &storage.0,
-                options: &options,
-            })
-        })
-        .map_err(report)
+pub fn _schedule(name: Option<Text>, definition: Text) -> Result<Option<TimestampWithTimeZone>, ErrorReport> {
+    required("name", name).and_then(|name| define(&name.0, options::read(&definition.0)?)).map_err(report)
 }
 
-/// A blank one is none.
-fn expression(cron: Option<&Text>) -> Option<&str> {
-    cron.map(|text| text.0.trim()).filter(|expression| !expression.is_empty())
-}
-
-fn define(wanted: &Definition<'_>) -> CoreResult<Option<TimestampWithTimeZone>> {
-    check_name("schedule", wanted.name)?;
-    // The zone is checked also when nothing fires: resumed with a cron later, it must be right.
-    let parsed = Cron::parse(wanted.cron.unwrap_or("0 0 * * *"), wanted.time_zone)?;
-    for (name, expression) in
-        [("verify_cron", wanted.verify_cron), ("restore_test_cron", wanted.restore_test_cron)]
-    {
-        if let Some(expression) = expression {
-            Cron::parse(expression, wanted.time_zone)
-                .map_err(|error| Error { message: format!("{name}: {}", error.message), ..error })?;
-        }
-    }
-    check_smoke(wanted.test.smoke.as_deref(), wanted.test.expect.as_deref())?;
-    storage::find(wanted.storage)?;
-    schedule::upsert(&Definition { time_zone: parsed.time_zone(), ..wanted.clone() })?;
+fn define(name: &str, given: Definition) -> CoreResult<Option<TimestampWithTimeZone>> {
+    check_name("schedule", name)?;
+    let mut definition = given.normalized()?;
+    definition.backup = options::checked(definition.backup)?;
+    check_smoke(definition.smoke.as_deref(), definition.expect.as_deref())?;
+    definition.storages.iter().try_for_each(|storage| storage::find(storage).map(drop))?;
+    let smoke_role = definition.smoke.as_ref().map(|_| server::session_user());
+    schedule::upsert(name, &definition, smoke_role.as_deref())?;
     wake_launcher_at_commit();
-    Ok(wanted.cron.and_then(|_| parsed.next_after(clock::now())).map(clock::to_timestamptz))
+    let Some(cron) = &definition.cron else { return Ok(None) };
+    let parsed = Cron::parse(cron, &definition.time_zone)?;
+    Ok(parsed.next_after(clock::now()).map(clock::to_timestamptz))
 }
 
 /// Remove a schedule. Its jobs and backups stay.

@@ -1,33 +1,20 @@
 //! `walwarden.schedule`: when to back up, to verify, and to test restoring.
 
-use crate::catalog::options::BackupOptions;
 use crate::catalog::task::TestOrder;
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
-use walwarden_core::job::{Depth, JobKind};
+use walwarden_core::schedule::Definition;
 use walwarden_core::{Error, ErrorClass, Result};
 
-/// A row, not yet parsed.
+/// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     /// Its name.
     pub name: String,
-    /// Five fields; None runs by hand only.
-    pub cron: Option<String>,
-    /// When its newest backup is verified: five fields; None never.
-    pub verify_cron: Option<String>,
-    /// How deep.
-    pub verify_depth: Depth,
-    /// When its newest backup is restored to see that it can be done: five fields; None never.
-    pub restore_test_cron: Option<String>,
-    /// What is looked at then.
-    pub test: TestOrder,
-    /// An IANA zone.
-    pub time_zone: String,
-    /// Name of its storage.
-    pub storage: String,
-    /// How its jobs copy.
-    pub options: BackupOptions,
+    /// What it was defined by.
+    pub definition: Definition,
+    /// The role that asks the smoke query.
+    pub smoke_role: Option<String>,
     /// False while paused.
     pub enabled: bool,
     /// Scheduled times up to here are dealt with.
@@ -35,44 +22,19 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The kinds of jobs it queues, each with its cron expression.
-    pub fn crons(&self) -> impl Iterator<Item = (JobKind, &str)> {
-        [
-            (JobKind::Backup, &self.cron),
-            (JobKind::Verify, &self.verify_cron),
-            (JobKind::RestoreTest, &self.restore_test_cron),
-        ]
-        .into_iter()
-        .filter_map(|(kind, cron)| Some((kind, cron.as_deref()?)))
+    /// What is looked at when its newest backup is restored for a test.
+    pub fn test(&self) -> TestOrder {
+        TestOrder {
+            jobs: self.definition.backup.jobs,
+            role: self.smoke_role.clone(),
+            smoke: self.definition.smoke.clone(),
+            expect: self.definition.expect.clone(),
+        }
     }
 }
 
-/// What a schedule is defined by.
-#[derive(Debug, Clone)]
-pub struct Definition<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// When to back up.
-    pub cron: Option<&'a str>,
-    /// When to verify.
-    pub verify_cron: Option<&'a str>,
-    /// How deep to verify.
-    pub verify_depth: Depth,
-    /// When to test restoring.
-    pub restore_test_cron: Option<&'a str>,
-    /// How.
-    pub test: TestOrder,
-    /// The zone of all three.
-    pub time_zone: &'a str,
-    /// Name of its storage.
-    pub storage: &'a str,
-    /// How its jobs copy.
-    pub options: &'a BackupOptions,
-}
-
-const COLUMNS: &str = "name, cron, time_zone, storage, enabled, \
-    (extract(epoch FROM checked_until) * 1000000)::bigint, jobs, compression, max_rate, verify_cron, verify_depth, \
-    restore_test_cron, smoke, expect, smoke_role";
+const COLUMNS: &str = "name, definition::text, smoke_role, enabled, \
+    (extract(epoch FROM checked_until) * 1000000)::bigint";
 
 /// The schedule with this name.
 pub fn find(name: &str) -> Result<Schedule> {
@@ -87,42 +49,22 @@ pub fn all() -> Result<Vec<Schedule>> {
     sql::query(&statement, &[])?.iter().map(from_row).collect()
 }
 
-/// Every schedule that fires, locked against other ticks and against changes.
+/// Every schedule that is not paused, locked against other ticks and against changes.
 pub fn lock_enabled() -> Result<Vec<Schedule>> {
-    let statement = format!(
-        "SELECT {COLUMNS} FROM walwarden.schedule \
-         WHERE enabled AND pg_catalog.num_nonnulls(cron, verify_cron, restore_test_cron) > 0 ORDER BY name FOR UPDATE"
-    );
+    let statement =
+        format!("SELECT {COLUMNS} FROM walwarden.schedule WHERE enabled ORDER BY name FOR UPDATE");
     sql::query(&statement, &[])?.iter().map(from_row).collect()
 }
 
 /// Add the schedule, or give the one of this name a new definition. Times before now never fire.
-pub fn upsert(definition: &Definition<'_>) -> Result<()> {
-    let [jobs, compression, max_rate] = definition.options.to_texts();
+pub fn upsert(name: &str, definition: &Definition, smoke_role: Option<&str>) -> Result<()> {
+    let definition = serde_json::to_string(definition)
+        .map_err(|cause| Error::internal(format!("a schedule cannot be written: {cause}")))?;
     sql::run(
-        "INSERT INTO walwarden.schedule (name, cron, time_zone, storage, jobs, compression, max_rate, \
-                                         verify_cron, verify_depth, restore_test_cron, smoke, expect, smoke_role) \
-         VALUES ($1, $2, $3, $4, $5::integer, $6, $7::bigint, $8, $9, $10, $11, $12, $13) \
-         ON CONFLICT (name) DO UPDATE SET cron = EXCLUDED.cron, time_zone = EXCLUDED.time_zone, \
-         storage = EXCLUDED.storage, jobs = EXCLUDED.jobs, compression = EXCLUDED.compression, \
-         max_rate = EXCLUDED.max_rate, verify_cron = EXCLUDED.verify_cron, verify_depth = EXCLUDED.verify_depth, \
-         restore_test_cron = EXCLUDED.restore_test_cron, smoke = EXCLUDED.smoke, expect = EXCLUDED.expect, \
-         smoke_role = EXCLUDED.smoke_role, checked_until = pg_catalog.clock_timestamp()",
-        &[
-            Some(definition.name),
-            definition.cron,
-            Some(definition.time_zone),
-            Some(definition.storage),
-            jobs.as_deref(),
-            compression.as_deref(),
-            max_rate.as_deref(),
-            definition.verify_cron,
-            Some(definition.verify_depth.name()),
-            definition.restore_test_cron,
-            definition.test.smoke.as_deref(),
-            definition.test.expect.as_deref(),
-            definition.test.role.as_deref(),
-        ],
+        "INSERT INTO walwarden.schedule (name, definition, smoke_role) VALUES ($1, $2::jsonb, $3) \
+         ON CONFLICT (name) DO UPDATE SET definition = EXCLUDED.definition, smoke_role = EXCLUDED.smoke_role, \
+         checked_until = pg_catalog.clock_timestamp()",
+        &[Some(name), Some(&definition), smoke_role],
     )?;
     Ok(())
 }
@@ -159,24 +101,15 @@ pub fn delete(name: &str) -> Result<()> {
 }
 
 fn from_row(row: &sql::Row) -> Result<Schedule> {
-    let micros: i64 = row.parse(5)?;
+    let name = row.text(0)?;
+    let definition = serde_json::from_str(&row.text(1)?)
+        .map_err(|cause| Error::internal(format!("schedule \"{name}\" cannot be read: {cause}")))?;
     Ok(Schedule {
-        name: row.text(0)?,
-        cron: row.get(1).map(str::to_owned),
-        verify_cron: row.get(9).map(str::to_owned),
-        verify_depth: row.parse(10)?,
-        restore_test_cron: row.get(11).map(str::to_owned),
-        test: TestOrder {
-            jobs: row.parse_nullable(6)?,
-            smoke: row.get(12).map(str::to_owned),
-            expect: row.get(13).map(str::to_owned),
-            role: row.get(14).map(str::to_owned),
-        },
-        time_zone: row.text(2)?,
-        storage: row.text(3)?,
-        options: BackupOptions::from_row(row, 6)?,
-        enabled: row.flag(4)?,
-        checked_until: DateTime::from_timestamp_micros(micros)
+        name,
+        definition,
+        smoke_role: row.get(2).map(str::to_owned),
+        enabled: row.flag(3)?,
+        checked_until: DateTime::from_timestamp_micros(row.parse(4)?)
             .ok_or_else(|| Error::internal("a schedule's time is out of range"))?,
     })
 }

@@ -53,7 +53,7 @@ pub fn update(storage: &Storage) -> Result<()> {
 pub fn delete(name: &str) -> Result<()> {
     find(name)?;
     if let Some(row) = sql::query_one(
-        "SELECT name FROM walwarden.schedule WHERE storage = $1 ORDER BY name LIMIT 1",
+        "SELECT name FROM walwarden.schedule WHERE definition -> 'storages' ? $1 ORDER BY name LIMIT 1",
         &[Some(name)],
     )? {
         return Err(Error::new(

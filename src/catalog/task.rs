@@ -1,11 +1,11 @@
 //! What a job does, as its columns `kind, jobs, compression, max_rate, backup, depth, options` have it.
 
-use crate::catalog::options::BackupOptions;
 use crate::pg::sql::Row;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use walwarden_core::archive::{Selection, TableName};
+use walwarden_core::backup_options::BackupOptions;
 use walwarden_core::job::{Depth, JobKind};
 use walwarden_core::{Error, Result};
 
@@ -150,10 +150,13 @@ impl Task {
     /// For a new job.
     pub fn to_columns(&self) -> Result<Columns> {
         Ok(match self {
-            Self::Backup(options) => {
-                let [jobs, compression, max_rate] = options.to_texts();
-                Columns { jobs, compression, max_rate, ..Columns::default() }
-            }
+            Self::Backup(options) => Columns {
+                jobs: options.jobs.map(|jobs| jobs.to_string()),
+                compression: options.compression.clone(),
+                max_rate: options.max_rate.map(|rate| rate.to_string()),
+                options: Some(write(options)?),
+                ..Columns::default()
+            },
             Self::Verify { backup, depth } => {
                 Columns { backup: Some(backup.to_string()), depth: Some(depth.name()), ..Columns::default() }
             }
@@ -172,7 +175,7 @@ impl Task {
     pub fn from_row(row: &Row, index: usize) -> Result<Self> {
         let backup = || row.parse(index + 4);
         Ok(match row.parse(index)? {
-            JobKind::Backup => Self::Backup(BackupOptions::from_row(row, index + 1)?),
+            JobKind::Backup => Self::Backup(read(row, index + 6)?),
             JobKind::Verify => Self::Verify { backup: backup()?, depth: row.parse(index + 5)? },
             JobKind::Restore => Self::Restore { backup: backup()?, order: read(row, index + 6)? },
             JobKind::RestoreTest => Self::RestoreTest { backup: backup()?, order: read(row, index + 6)? },
@@ -181,14 +184,17 @@ impl Task {
 }
 
 fn about(backup: Uuid, jobs: Option<i32>, order: &impl Serialize) -> Result<Columns> {
-    let options = serde_json::to_string(order)
-        .map_err(|cause| Error::internal(format!("a job's options cannot be written: {cause}")))?;
     Ok(Columns {
         jobs: jobs.map(|jobs| jobs.to_string()),
         backup: Some(backup.to_string()),
-        options: Some(options),
+        options: Some(write(order)?),
         ..Columns::default()
     })
+}
+
+fn write(options: &impl Serialize) -> Result<String> {
+    serde_json::to_string(options)
+        .map_err(|cause| Error::internal(format!("a job's options cannot be written: {cause}")))
 }
 
 fn read<T: DeserializeOwned>(row: &Row, index: usize) -> Result<T> {

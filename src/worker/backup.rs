@@ -11,7 +11,6 @@ mod prepare;
 mod proof;
 
 use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
-use crate::catalog::options::BackupOptions;
 use crate::keyring;
 use crate::pg::bgworker::{self, Handle};
 use crate::pg::segment::{MOST_COPIERS, Segment};
@@ -37,6 +36,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use walwarden_core::archive::Compression;
+use walwarden_core::backup_options::BackupOptions;
 use walwarden_core::memory::MemoryPlan;
 use walwarden_core::message::LeaderMessage;
 use walwarden_core::{Error, ErrorClass, Result};

@@ -70,8 +70,8 @@ fn queue_due(now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
         let mut next: Option<DateTime<Utc>> = None;
         for schedule in schedule::lock_enabled()? {
             let mut any_due = false;
-            for (kind, expression) in schedule.crons() {
-                let cron = match Cron::parse(expression, &schedule.time_zone) {
+            for (kind, expression) in schedule.definition.crons() {
+                let cron = match Cron::parse(expression, &schedule.definition.time_zone) {
                     Ok(cron) => cron,
                     // It was valid when it was defined: say so in the log, and let the others fire.
                     Err(error) => {
@@ -130,12 +130,14 @@ fn queue_one(
 /// What is to be done, and the storage it is about; None when there is nothing to do it with.
 fn due(schedule: &Schedule, kind: JobKind) -> Result<Option<(Task, String)>> {
     if kind == JobKind::Backup {
-        return Ok(Some((Task::Backup(schedule.options.clone()), schedule.storage.clone())));
+        let definition = &schedule.definition;
+        let storage = definition.storages.first().cloned();
+        return Ok(storage.map(|storage| (Task::Backup(definition.backup.clone()), storage)));
     }
     let Some((backup, storage)) = backup::newest_of(&schedule.name)? else { return Ok(None) };
     let task = match kind {
-        JobKind::RestoreTest => Task::RestoreTest { backup, order: schedule.test.clone() },
-        _ => Task::Verify { backup, depth: schedule.verify_depth },
+        JobKind::RestoreTest => Task::RestoreTest { backup, order: schedule.test() },
+        _ => Task::Verify { backup, depth: schedule.definition.verify_depth },
     };
     Ok(Some((task, storage)))
 }

@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod backup_options;
 pub mod blocker;
 pub mod discovery;
 pub mod error;

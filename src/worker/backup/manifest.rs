@@ -10,10 +10,9 @@ use crate::pg::transaction::transaction;
 use crate::pg::{clock, server, text};
 use std::collections::HashMap;
 use walwarden_core::archive::{BlockIndex, Compression, TocEntry};
-use walwarden_core::job::Depth;
 use walwarden_core::manifest::{
     Archive, AuditHead, Database, Extension, Format, LargeObjects, Lsn, Manifest, ManifestJob, Part, Piece,
-    ScheduleEntry, ScheduleOptions, ServerVersion, Sha256Sum, Snapshot, StoredObject, Table, Tools, Totals,
+    ScheduleEntry, ServerVersion, Sha256Sum, Snapshot, StoredObject, Table, Tools, Totals,
     to_canonical_bytes,
 };
 use walwarden_core::{Error, Result};
@@ -111,21 +110,8 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
             .iter()
             .map(|schedule| ScheduleEntry {
                 name: schedule.name.clone(),
-                cron: schedule.cron.clone(),
-                time_zone: schedule.time_zone.clone(),
-                storage: schedule.storage.clone(),
                 enabled: schedule.enabled,
-                options: ScheduleOptions {
-                    jobs: schedule.options.jobs,
-                    compression: schedule.options.compression.clone(),
-                    max_rate: schedule.options.max_rate,
-                    verify_cron: schedule.verify_cron.clone(),
-                    verify_depth: (schedule.verify_depth != Depth::Full)
-                        .then(|| schedule.verify_depth.name().to_owned()),
-                    restore_test_cron: schedule.restore_test_cron.clone(),
-                    smoke: schedule.test.smoke.clone(),
-                    expect: schedule.test.expect.clone(),
-                },
+                definition: schedule.definition.clone(),
             })
             .collect(),
         audit_head: AuditHead { seq: head.seq, hash: head.hash },

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::canonical::{MAX_DEPTH, decode, encode};
 use super::*;
 use crate::error::ErrorClass;
+use crate::job::Depth;
 
 const GOLDEN: &[u8] = include_bytes!("golden/manifest-v1.json");
 
@@ -309,17 +310,15 @@ proptest! {
 fn what_a_schedule_was_given_stands_beside_its_name() {
     let mut manifest = sample::manifest();
     manifest.schedules.truncate(1);
-    manifest.schedules[0].options = ScheduleOptions {
-        jobs: Some(2),
-        max_rate: Some(1 << 50),
-        verify_depth: Some("manifest".to_owned()),
-        restore_test_cron: Some("0 6 * * 0".to_owned()),
-        smoke: Some("SELECT 1".to_owned()),
-        ..ScheduleOptions::default()
-    };
+    let definition = &mut manifest.schedules[0].definition;
+    definition.backup.jobs = Some(2);
+    definition.backup.max_rate = Some(1 << 50);
+    definition.verify_depth = Depth::Manifest;
+    definition.restore_test_cron = Some("0 6 * * 0".to_owned());
+    definition.smoke = Some("SELECT 1".to_owned());
     let bytes = to_canonical_bytes(&manifest).unwrap();
     let text = String::from_utf8(bytes.clone()).unwrap();
-    let expected = r#"{"cron":"0 2 * * *","enabled":true,"jobs":2,"max_rate":1125899906842624,"name":"nightly","restore_test_cron":"0 6 * * 0","smoke":"SELECT 1","storage":"s3-main","time_zone":"Europe/Berlin","verify_depth":"manifest"}"#;
+    let expected = r#"{"cron":"0 2 * * *","enabled":true,"jobs":2,"max_rate":1125899906842624,"name":"nightly","restore_test_cron":"0 6 * * 0","smoke":"SELECT 1","storages":["s3-main"],"time_zone":"Europe/Berlin","verify_depth":"manifest"}"#;
     assert!(text.contains(expected), "{text}");
     assert_eq!(parse(&bytes).unwrap(), manifest);
 }

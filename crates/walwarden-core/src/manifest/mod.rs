@@ -17,7 +17,7 @@ pub use canonical::{parse, to_canonical_bytes};
 pub use lsn::Lsn;
 pub use model::{
     Archive, AuditHead, Database, Extension, Format, LargeObjects, Manifest, ManifestJob, Part, Piece,
-    ScheduleEntry, ScheduleOptions, ServerVersion, Snapshot, StoredObject, Table, Tools, Totals,
+    ScheduleEntry, ServerVersion, Snapshot, StoredObject, Table, Tools, Totals,
 };
 pub use sha256_sum::Sha256Sum;
 

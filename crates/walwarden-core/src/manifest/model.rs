@@ -14,6 +14,7 @@ use super::lsn::Lsn;
 use super::sha256_sum::Sha256Sum;
 use super::timestamp;
 use crate::job::Trigger;
+use crate::schedule::Definition;
 
 /// The signed statement of one backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,48 +268,11 @@ pub struct Totals {
 pub struct ScheduleEntry {
     /// Its name.
     pub name: String,
-    /// Its cron expression; absent when it runs by hand only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cron: Option<String>,
-    /// The time zone of the expression, an IANA name.
-    pub time_zone: String,
-    /// The name of the storage it writes to.
-    pub storage: String,
     /// Whether it was in force, that is, not paused.
     pub enabled: bool,
-    /// What else `schedule()` takes; absent where it was not given.
+    /// What it was defined by.
     #[serde(flatten)]
-    pub options: ScheduleOptions,
-}
-
-/// What a schedule has if it was given.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ScheduleOptions {
-    /// Copiers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jobs: Option<i32>,
-    /// As pg_dump spells it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub compression: Option<String>,
-    /// Bytes a second that go to storage.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_rate: Option<u64>,
-    /// When its newest backup is verified.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verify_cron: Option<String>,
-    /// How deep; absent for every byte.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verify_depth: Option<String>,
-    /// When its newest backup is restored for a test.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub restore_test_cron: Option<String>,
-    /// The query that is asked then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub smoke: Option<String>,
-    /// What it must answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expect: Option<String>,
+    pub definition: Definition,
 }
 
 /// The newest entry of an audit chain.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::job::Trigger;
+use crate::schedule::Definition;
 
 /// A manifest with everything in it. The golden file holds its bytes.
 pub(crate) fn manifest() -> Manifest {
@@ -92,19 +93,18 @@ pub(crate) fn manifest() -> Manifest {
         schedules: vec![
             ScheduleEntry {
                 name: "nightly".to_owned(),
-                cron: Some("0 2 * * *".to_owned()),
-                time_zone: "Europe/Berlin".to_owned(),
-                storage: "s3-main".to_owned(),
                 enabled: true,
-                options: ScheduleOptions::default(),
+                definition: Definition {
+                    cron: Some("0 2 * * *".to_owned()),
+                    time_zone: "Europe/Berlin".to_owned(),
+                    storages: vec!["s3-main".to_owned()],
+                    ..Definition::default()
+                },
             },
             ScheduleEntry {
                 name: "by hand".to_owned(),
-                cron: None,
-                time_zone: "UTC".to_owned(),
-                storage: "local".to_owned(),
                 enabled: false,
-                options: ScheduleOptions::default(),
+                definition: Definition { storages: vec!["local".to_owned()], ..Definition::default() },
             },
         ],
         audit_head: AuditHead { seq: 42, hash: Sha256Sum::of(b"entry") },

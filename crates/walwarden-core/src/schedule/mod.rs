@@ -15,6 +15,7 @@
 //!   `0 * * * *` runs once per hour of real time, and `*/30 2 * * *` not at all on the day without that hour.
 
 mod calendar;
+mod definition;
 mod field;
 mod occurrence;
 
@@ -25,6 +26,7 @@ use chrono_tz::Tz;
 
 use crate::error::{Error, Result};
 use calendar::Calendar;
+pub use definition::Definition;
 use field::Field;
 use occurrence::ClockTimes;
 

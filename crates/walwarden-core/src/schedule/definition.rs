@@ -1,0 +1,211 @@
+//! What a schedule is defined by: as JSON in `schedule.definition`, and in every manifest, so that it can be brought back.
+
+use serde::{Deserialize, Serialize};
+
+use super::Cron;
+use crate::backup_options::BackupOptions;
+use crate::error::{Error, Result};
+use crate::job::{Depth, JobKind};
+
+/// The longest name of a group, and the longest description, characters.
+const LONGEST_GROUP: usize = 63;
+const LONGEST_DESCRIPTION: usize = 1000;
+/// More copies than anybody pays for.
+const MOST_STORAGES: usize = 8;
+/// The longest recovery point objective, seconds: a year.
+const LONGEST_RPO: u64 = 366 * 24 * 3600;
+
+/// A schedule, apart from its name and from whether it is paused. What is absent was not given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Definition {
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What it belongs to, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// When to back up; none runs by hand only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
+    /// The IANA zone of every time.
+    pub time_zone: String,
+    /// The names of the storages that each backup goes to.
+    pub storages: Vec<String>,
+    /// How a backup is made.
+    #[serde(flatten)]
+    pub backup: BackupOptions,
+    /// When the newest backup is verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify_cron: Option<String>,
+    /// How deep.
+    #[serde(skip_serializing_if = "is_full")]
+    pub verify_depth: Depth,
+    /// When the newest backup is restored for a test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore_test_cron: Option<String>,
+    /// The query that is asked then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smoke: Option<String>,
+    /// What it must answer; none is anything but NULL and false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect: Option<String>,
+    /// The recovery point objective: seconds of work that may be lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<u64>,
+}
+
+impl Default for Definition {
+    fn default() -> Self {
+        Self {
+            description: None,
+            group: None,
+            cron: None,
+            time_zone: "UTC".to_owned(),
+            storages: Vec::new(),
+            backup: BackupOptions::default(),
+            verify_cron: None,
+            verify_depth: Depth::Full,
+            restore_test_cron: None,
+            smoke: None,
+            expect: None,
+            rpo: None,
+        }
+    }
+}
+
+fn is_full(depth: &Depth) -> bool {
+    *depth == Depth::Full
+}
+
+impl Definition {
+    /// The kinds of jobs it queues by itself, each with its cron expression.
+    pub fn crons(&self) -> impl Iterator<Item = (JobKind, &str)> {
+        [
+            (JobKind::Backup, &self.cron),
+            (JobKind::Verify, &self.verify_cron),
+            (JobKind::RestoreTest, &self.restore_test_cron),
+        ]
+        .into_iter()
+        .filter_map(|(kind, cron)| Some((kind, cron.as_deref()?)))
+    }
+
+    /// The same with what means nothing left out (blank expressions, spaces around names) and the zone's usual spelling.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names the option, for everything that can be told without a server.
+    pub fn normalized(mut self) -> Result<Self> {
+        for text in [
+            &mut self.description,
+            &mut self.group,
+            &mut self.cron,
+            &mut self.verify_cron,
+            &mut self.restore_test_cron,
+        ] {
+            *text = text.take().map(|given| given.trim().to_owned()).filter(|given| !given.is_empty());
+        }
+        check_length("description", self.description.as_deref(), LONGEST_DESCRIPTION)?;
+        check_length("group", self.group.as_deref(), LONGEST_GROUP)?;
+        // The zone is checked also when nothing fires: given a cron later, it must be right.
+        let any_time = Cron::parse("0 0 * * *", self.time_zone.trim())?;
+        self.time_zone = any_time.time_zone().to_owned();
+        for (kind, expression) in self.crons() {
+            Cron::parse(expression, &self.time_zone).map_err(|error| match kind {
+                JobKind::Backup => error,
+                kind => Error { message: format!("{kind}_cron: {}", error.message), ..error },
+            })?;
+        }
+        self.backup.validate()?;
+        self.check_storages()?;
+        if self.rpo.is_some_and(|seconds| !(60..=LONGEST_RPO).contains(&seconds)) {
+            return Err(Error::invalid("rpo must be at least a minute and at most a year")
+                .hint("It is how much work may be lost: a little more than the time between two backups."));
+        }
+        Ok(self)
+    }
+
+    fn check_storages(&self) -> Result<()> {
+        if self.storages.is_empty() {
+            return Err(Error::invalid("a schedule needs a storage"));
+        }
+        if self.storages.len() > MOST_STORAGES {
+            return Err(Error::invalid(format!("a schedule writes to at most {MOST_STORAGES} storages")));
+        }
+        for (index, name) in self.storages.iter().enumerate() {
+            if self.storages.iter().take(index).any(|earlier| earlier == name) {
+                return Err(Error::invalid(format!("storage \"{name}\" is named twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_length(what: &str, text: Option<&str>, most: usize) -> Result<()> {
+    let Some(text) = text else { return Ok(()) };
+    if text.chars().count() > most {
+        return Err(Error::invalid(format!("the {what} is too long"))
+            .detail(format!("It has {} characters; {most} are allowed.", text.chars().count())));
+    }
+    if text.chars().any(|character| character.is_control() && character != '\n') {
+        return Err(Error::invalid(format!("the {what} has control characters")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(change: impl FnOnce(&mut Definition)) -> Result<Definition> {
+        let mut definition = Definition { storages: vec!["local".to_owned()], ..Definition::default() };
+        change(&mut definition);
+        definition.normalized()
+    }
+
+    #[test]
+    fn blank_texts_are_none_and_the_zone_has_its_usual_spelling() {
+        let it = given(|d| {
+            d.cron = Some("  ".to_owned());
+            d.description = Some(" all of it ".to_owned());
+            d.time_zone = " europe/berlin".to_owned();
+        })
+        .unwrap();
+        assert_eq!(it.cron, None);
+        assert_eq!(it.description.as_deref(), Some("all of it"));
+        assert_eq!(it.time_zone, "Europe/Berlin");
+        assert_eq!(it.clone().normalized().unwrap(), it);
+    }
+
+    #[test]
+    fn json_holds_only_what_was_given_and_comes_back() {
+        let it = given(|d| {
+            d.cron = Some("0 2 * * *".to_owned());
+            d.backup.retries = Some(2);
+            d.rpo = Some(86_400);
+        })
+        .unwrap();
+        let json = serde_json::to_value(&it).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"cron": "0 2 * * *", "time_zone": "UTC", "storages": ["local"], "retries": 2,
+                               "rpo": 86_400})
+        );
+        assert_eq!(serde_json::from_value::<Definition>(json).unwrap(), it);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let message = |change: fn(&mut Definition)| given(change).unwrap_err().message;
+        assert!(message(|d| d.verify_cron = Some("61 * * * *".to_owned())).starts_with("verify_cron: "));
+        assert!(message(|d| d.restore_test_cron = Some("x".to_owned())).starts_with("restore_test_cron: "));
+        assert!(message(|d| d.storages.clear()).contains("needs a storage"));
+        assert!(message(|d| d.storages.push("local".to_owned())).contains("named twice"));
+        assert!(message(|d| d.storages = (0..9).map(|n| n.to_string()).collect()).contains("at most 8"));
+        assert!(message(|d| d.rpo = Some(59)).contains("rpo"));
+        assert!(message(|d| d.backup.timeout = Some(0)).contains("timeout"));
+        assert!(message(|d| d.backup.retries = Some(101)).contains("retries"));
+        assert!(message(|d| d.backup.retry_delay = Some(0)).contains("retry_delay"));
+        assert!(message(|d| d.group = Some("g".repeat(64))).contains("group"));
+        assert!(message(|d| d.description = Some("a\u{7}b".to_owned())).contains("description"));
+    }
+}
