@@ -8,11 +8,17 @@ CREATE FUNCTION walwarden._run_now(schedule text, storage text, options text) RE
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', '_run_now_wrapper';
 
-CREATE FUNCTION walwarden.verify(job uuid, depth text DEFAULT 'full') RETURNS uuid
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION walwarden.verify(job uuid, depth text DEFAULT 'full', storage text DEFAULT NULL) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'verify_wrapper';
-COMMENT ON FUNCTION walwarden.verify(uuid, text) IS
-    'queue the verification of a backup and return its job id; depth is full (every byte, block and row) or manifest (signature, globals, sizes)';
+COMMENT ON FUNCTION walwarden.verify(uuid, text, text) IS
+    'queue the verification of a backup, as one storage has it, and return its job id; depth is full (every byte, block and row) or manifest (signature, globals, sizes)';
+
+CREATE FUNCTION walwarden.copy_backup(job uuid, storage text) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'copy_backup_wrapper';
+COMMENT ON FUNCTION walwarden.copy_backup(uuid, text) IS
+    'queue the copy of a backup into a storage that does not have it and return its job id';
 
 CREATE FUNCTION walwarden._restore(job uuid, "order" text) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -211,16 +217,19 @@ $$;
 COMMENT ON FUNCTION walwarden.run_now(text, text, integer, text, text, interval) IS
     'queue a backup and return its job id at once; it starts when the transaction commits';
 
-CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT 'local',
+CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT NULL,
         jobs integer DEFAULT NULL, compression text DEFAULT NULL, max_rate text DEFAULT NULL,
         verify_cron text DEFAULT NULL, verify_depth text DEFAULT 'full', restore_test_cron text DEFAULT NULL,
         smoke text DEFAULT NULL, expect text DEFAULT NULL, description text DEFAULT NULL, "group" text DEFAULT NULL,
         timeout interval DEFAULT NULL, retries integer DEFAULT NULL, retry_delay interval DEFAULT NULL,
-        rpo interval DEFAULT NULL) RETURNS timestamptz
+        rpo interval DEFAULT NULL, storages text[] DEFAULT NULL) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF storage IS NOT NULL AND storages IS NOT NULL THEN
+        RAISE EXCEPTION 'either storage or storages is given, not both' USING ERRCODE = '22023';
+    END IF;
     RETURN walwarden._schedule(name, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-        'cron', cron, 'time_zone', time_zone, 'storages', pg_catalog.jsonb_build_array(storage),
+        'cron', cron, 'time_zone', time_zone, 'storages', coalesce(storages, ARRAY[coalesce(storage, 'local')]),
         'jobs', jobs, 'compression', compression, 'max_rate', walwarden._bytes('max_rate', max_rate),
         'verify_cron', verify_cron, 'verify_depth', verify_depth, 'restore_test_cron', restore_test_cron,
         'smoke', smoke, 'expect', expect, 'description', description, 'group', "group",
@@ -228,7 +237,7 @@ BEGIN
         'retry_delay', walwarden._seconds('retry_delay', retry_delay), 'rpo', walwarden._seconds('rpo', rpo)))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval) IS
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval, text[]) IS
     'define a schedule, or define it anew: five-field cron in a time zone; blank runs by hand only; return the next run';
 
 CREATE FUNCTION walwarden.add_storage(name text, url text, options jsonb DEFAULT '{}') RETURNS void
@@ -332,7 +341,8 @@ BEGIN
       INTO found_body, found_state
       FROM (VALUES (job)) AS asked (id)
       LEFT JOIN walwarden.job AS j ON j.id = asked.id
-      LEFT JOIN walwarden.manifest AS m ON m.job_id = asked.id
+      LEFT JOIN LATERAL (SELECT b.body FROM walwarden.manifest AS b
+                          WHERE b.job_id = asked.id ORDER BY pg_catalog.array_position(j.storages, b.storage), b.storage LIMIT 1) AS m ON true
       LEFT JOIN walwarden.discovered AS d ON d.job = asked.id;
     IF found_state IS NULL THEN
         RAISE EXCEPTION 'job % does not exist', job USING ERRCODE = '42704', HINT = 'See walwarden.jobs.';
@@ -355,7 +365,11 @@ DECLARE
 BEGIN
     SELECT * INTO it FROM walwarden.job AS j WHERE j.id = job;
     finished := it.finalized_at IS NOT NULL;
-    IF it.state = 'completed' THEN
+    IF it.state = 'partial' THEN
+        RAISE WARNING 'backup % is not in all of its storages', it.id
+            USING HINT = 'The missing copies are made later. See walwarden.backup_copies.';
+    END IF;
+    IF it.state IN ('completed', 'partial') THEN
         line := pg_catalog.format('backup %s completed: %s tables, %s rows, %s in storage', it.id, it.tables, it.rows,
                                   pg_catalog.pg_size_pretty(it.size_bytes));
     ELSIF it.state = 'failed' THEN

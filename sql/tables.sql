@@ -39,14 +39,15 @@ COMMENT ON COLUMN walwarden.schedule.checked_until IS 'scheduled times up to her
 
 CREATE TABLE walwarden.job (
     id              uuid PRIMARY KEY,
-    kind            text NOT NULL DEFAULT 'backup' CHECK (kind IN ('backup', 'verify', 'restore', 'restore_test')),
+    kind            text NOT NULL DEFAULT 'backup' CHECK (kind IN ('backup', 'verify', 'restore', 'restore_test', 'copy')),
     schedule        text,
     trigger         text NOT NULL CHECK (trigger IN ('manual', 'schedule')),
     scheduled_for   timestamptz,
     state           text NOT NULL DEFAULT 'queued' CHECK (state IN
                         ('queued', 'claimed', 'running', 'finalizing', 'completed', 'partial', 'failed', 'canceled')),
     attempt         integer NOT NULL DEFAULT 1 CHECK (attempt > 0),
-    storage         text NOT NULL,
+    run_after       timestamptz,
+    storages        text[] NOT NULL CHECK (pg_catalog.cardinality(storages) > 0),
     requested_by    text NOT NULL,
     jobs            integer CHECK (jobs > 0),
     compression     text,
@@ -78,17 +79,18 @@ CREATE TABLE walwarden.job (
     error_hint      text,
     canceled_by     text,
     expires_at      timestamptz,
-    deleted_at      timestamptz,
     delete_reason   text,
+    deleted_by      text,
+    deleted_at      timestamptz,
     leader_pid      integer,
     progress_handle bigint,
-    -- What a leader that dies must have left behind for the next one to clean up.
-    cleanup_storage jsonb,
-    upload_id       text,
+    -- What a leader that dies must have left behind for the next one to clean up; backup_copy has more of it.
     scratch_database text,
     CHECK ((kind = 'backup') = (backup IS NULL)),
     CHECK ((kind = 'verify') = (depth IS NOT NULL)),
     CHECK ((state = 'failed') = (error_class IS NOT NULL)),
+    CHECK ((expires_at IS NULL) = (delete_reason IS NULL)),
+    CHECK (deleted_at IS NULL OR expires_at IS NOT NULL),
     CHECK ((state IN ('completed', 'partial', 'failed', 'canceled')) = (finalized_at IS NOT NULL))
 );
 COMMENT ON TABLE walwarden.job IS 'every job there ever was; a finished one is sealed';
@@ -103,19 +105,61 @@ COMMENT ON COLUMN walwarden.job.jobs IS 'copiers that were asked for; NULL is on
 COMMENT ON COLUMN walwarden.job.copiers IS 'copiers that the job got';
 COMMENT ON COLUMN walwarden.job.copiers_note IS 'why it got fewer copiers than it wanted';
 COMMENT ON COLUMN walwarden.job.max_rate IS 'bytes a second that go to storage; NULL is no limit';
-COMMENT ON COLUMN walwarden.job.cleanup_storage IS 'storage and keys a job wrote to and has not yet completed or cleaned up';
+COMMENT ON COLUMN walwarden.job.storages IS 'where the backup goes; of another job, where what it is about lies or goes';
+COMMENT ON COLUMN walwarden.job.run_after IS 'it waits until then: a further attempt after a failure';
+COMMENT ON COLUMN walwarden.job.expires_at IS 'when it was decided to delete the backup';
+COMMENT ON COLUMN walwarden.job.deleted_by IS 'who decided it; walwarden is the retention of its schedule';
+COMMENT ON COLUMN walwarden.job.deleted_at IS 'when its last object was gone from storage';
 
-CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job (schedule, kind, scheduled_for) WHERE scheduled_for IS NOT NULL;
+CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job (schedule, kind, scheduled_for, attempt, storages) WHERE scheduled_for IS NOT NULL;
 CREATE INDEX job_unfinished ON walwarden.job (queued_at) WHERE finalized_at IS NULL;
-CREATE INDEX job_to_clean_up ON walwarden.job (id) WHERE cleanup_storage IS NOT NULL;
-CREATE INDEX job_completed ON walwarden.job (finalized_at) WHERE state = 'completed';
+CREATE INDEX job_to_clean_up ON walwarden.job (id) WHERE scratch_database IS NOT NULL;
+CREATE INDEX job_backup ON walwarden.job (snapshot_at) WHERE kind = 'backup' AND state IN ('completed', 'partial') AND expires_at IS NULL;
+CREATE INDEX job_to_delete ON walwarden.job (expires_at) WHERE expires_at IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX job_ended ON walwarden.job (kind, state, finalized_at) WHERE finalized_at IS NOT NULL;
 CREATE INDEX job_about ON walwarden.job (backup) WHERE backup IS NOT NULL;
 CREATE INDEX job_of_schedule ON walwarden.job (schedule, queued_at);
 
+CREATE TABLE walwarden.backup_copy (
+    backup         uuid NOT NULL REFERENCES walwarden.job (id),
+    storage        text NOT NULL,
+    state          text NOT NULL CHECK (state IN ('writing', 'stored', 'missing', 'failed', 'retained_by_lock', 'deleted', 'forgotten')),
+    made_by        uuid NOT NULL REFERENCES walwarden.job (id),
+    object_key     text,
+    globals_key    text,
+    manifest_key   text,
+    size_bytes     bigint CHECK (size_bytes >= 0),
+    stored_at      timestamptz,
+    error_class    text,
+    error_message  text,
+    error_detail   text,
+    error_hint     text,
+    tries          integer NOT NULL DEFAULT 0,
+    try_again_at   timestamptz,
+    retained_until timestamptz,
+    deleted_at     timestamptz,
+    -- What whoever writes it must have left behind for the next one to clean up, if it dies.
+    cleanup        jsonb,
+    upload_id      text,
+    PRIMARY KEY (backup, storage),
+    CHECK (state NOT IN ('missing', 'failed') OR error_class IS NOT NULL),
+    CHECK (state <> 'stored' OR manifest_key IS NOT NULL)
+);
+COMMENT ON TABLE walwarden.backup_copy IS 'what each storage has of each backup';
+COMMENT ON COLUMN walwarden.backup_copy.state IS 'missing: another storage has the backup, and it is copied from there later; failed: no storage has it';
+COMMENT ON COLUMN walwarden.backup_copy.try_again_at IS 'when making or deleting it is tried again';
+COMMENT ON COLUMN walwarden.backup_copy.made_by IS 'the job that wrote it: the backup itself, or a later copy job';
+COMMENT ON COLUMN walwarden.backup_copy.cleanup IS 'storage and keys that were written to and are not yet proven or cleaned up';
+CREATE INDEX backup_copy_to_clean_up ON walwarden.backup_copy (backup) WHERE cleanup IS NOT NULL;
+CREATE INDEX backup_copy_to_try_again ON walwarden.backup_copy (try_again_at) WHERE try_again_at IS NOT NULL;
+CREATE INDEX backup_copy_in_storage ON walwarden.backup_copy (storage) WHERE state IN ('stored', 'retained_by_lock');
+
 CREATE TABLE walwarden.manifest (
-    job_id    uuid PRIMARY KEY REFERENCES walwarden.job (id),
+    job_id    uuid NOT NULL REFERENCES walwarden.job (id),
+    storage   text NOT NULL,
     body      text NOT NULL,
-    signature bytea NOT NULL CHECK (pg_catalog.length(signature) = 64)
+    signature bytea NOT NULL CHECK (pg_catalog.length(signature) = 64),
+    PRIMARY KEY (job_id, storage)
 );
 COMMENT ON TABLE walwarden.manifest IS 'signed manifests as they were read back from storage';
 

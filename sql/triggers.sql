@@ -27,8 +27,10 @@ BEGIN
         END IF;
     ELSIF OLD.finalized_at IS NOT NULL THEN
         -- Sealed: only expiry, deletion and the clean-up of remains may still be noted.
-        IF (pg_catalog.to_jsonb(NEW) - ARRAY['expires_at', 'deleted_at', 'delete_reason', 'cleanup_storage', 'upload_id', 'scratch_database'])
-           <> (pg_catalog.to_jsonb(OLD) - ARRAY['expires_at', 'deleted_at', 'delete_reason', 'cleanup_storage', 'upload_id', 'scratch_database']) THEN
+        IF (pg_catalog.to_jsonb(NEW) - ARRAY['expires_at', 'delete_reason', 'deleted_by', 'deleted_at', 'scratch_database'])
+           <> (pg_catalog.to_jsonb(OLD) - ARRAY['expires_at', 'delete_reason', 'deleted_by', 'deleted_at', 'scratch_database'])
+           OR (OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS DISTINCT FROM OLD.deleted_at)
+           OR (OLD.expires_at IS NOT NULL AND NEW.expires_at IS DISTINCT FROM OLD.expires_at) THEN
             RAISE EXCEPTION 'job % is finished and sealed', OLD.id USING ERRCODE = '55000';
         END IF;
     END IF;
@@ -56,6 +58,12 @@ CREATE TRIGGER audit_head_no_truncate BEFORE TRUNCATE ON walwarden.audit_head
     FOR EACH STATEMENT EXECUTE FUNCTION walwarden._refuse_change();
 CREATE TRIGGER job_no_truncate BEFORE TRUNCATE ON walwarden.job
     FOR EACH STATEMENT EXECUTE FUNCTION walwarden._refuse_change();
+CREATE TRIGGER backup_copy_no_delete BEFORE DELETE ON walwarden.backup_copy
+    FOR EACH ROW EXECUTE FUNCTION walwarden._refuse_change();
+CREATE TRIGGER backup_copy_no_truncate BEFORE TRUNCATE ON walwarden.backup_copy
+    FOR EACH STATEMENT EXECUTE FUNCTION walwarden._refuse_change();
+ALTER TABLE walwarden.backup_copy ENABLE ALWAYS TRIGGER backup_copy_no_delete;
+ALTER TABLE walwarden.backup_copy ENABLE ALWAYS TRIGGER backup_copy_no_truncate;
 CREATE TRIGGER manifest_append_only BEFORE UPDATE OR DELETE ON walwarden.manifest
     FOR EACH ROW EXECUTE FUNCTION walwarden._refuse_change();
 CREATE TRIGGER manifest_no_truncate BEFORE TRUNCATE ON walwarden.manifest
@@ -76,7 +84,7 @@ DECLARE
     detail jsonb;
 BEGIN
     detail := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-        'storage', NEW.storage,
+        'storage', pg_catalog.array_to_string(NEW.storages, ', '),
         'schedule', NEW.schedule,
         'backup', NEW.backup,
         'depth', NEW.depth,
@@ -85,7 +93,10 @@ BEGIN
         'into', NEW.options -> 'into',
         'smoke', NEW.options ->> 'smoke',
         'smoke_answer', NEW.smoke_answer,
-        'attempt', NEW.attempt));
+        'attempt', NEW.attempt,
+        'copies', (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', c.storage, c.state, c.error_class), ', ' ORDER BY c.storage)
+                     FROM walwarden.backup_copy AS c
+                    WHERE c.made_by = NEW.id AND NEW.finalized_at IS NOT NULL)));
     IF NEW.state = 'queued' THEN
         detail := detail || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
             'trigger', NEW.trigger,

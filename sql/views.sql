@@ -1,64 +1,97 @@
 -- What people read. Owned by the extension's owner, readable by pg_monitor (grants.sql).
 
 CREATE VIEW walwarden.jobs AS
-SELECT id, kind, state, backup, depth, options, smoke_answer, schedule, storage, trigger, scheduled_for, attempt, requested_by,
-       queued_at, claimed_at, started_at, finalizing_at, finalized_at,
+SELECT id, kind, state, backup, depth, options, smoke_answer, schedule, pg_catalog.array_to_string(storages, ', ') AS storage,
+       trigger, scheduled_for, attempt, run_after, requested_by, queued_at, claimed_at, started_at, finalizing_at, finalized_at,
        coalesce(finalized_at, pg_catalog.clock_timestamp()) - started_at AS duration,
        jobs, copiers, copiers_note, compression, max_rate,
        snapshot_at, snapshot_lsn, tables, rows, raw_bytes, size_bytes, sha256,
        object_key, globals_key, manifest_key,
        error_class, error_message, error_detail, error_hint, canceled_by,
-       expires_at, deleted_at, delete_reason
+       expires_at, delete_reason, deleted_by, deleted_at
   FROM walwarden.job;
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 
--- What verifications and restore tests say of a backup. What one of them finds wrong with its bytes stands until a later
--- verification, at least as deep, finds nothing. Where storage was not to be reached, or somebody canceled, nothing was found
--- out. A restore test that fails for another reason says nothing of the bytes: the latest one stands until the next.
+-- What verifications and restore tests say of a backup as a storage has it. What one of them finds wrong with its bytes stands
+-- until a later verification, at least as deep, finds nothing. Where storage was not to be reached, or somebody canceled, nothing
+-- was found out. A restore test that fails for another reason says nothing of the bytes: the latest one stands until the next.
 CREATE VIEW walwarden._verdict AS
-SELECT about.backup, good.finalized_at AS verified_at, good.depth AS verified, tested.finalized_at AS tested_at,
+SELECT place.backup, place.storage, good.finalized_at AS verified_at, good.depth AS verified, tested.finalized_at AS tested_at,
        test.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) test.error_detail, '') AS test_failure,
        bad.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) bad.error_detail, '') AS damage
-  FROM (SELECT DISTINCT v.backup FROM walwarden.job AS v WHERE v.kind IN ('verify', 'restore_test')) AS about
+  FROM (SELECT c.backup, c.storage FROM walwarden.backup_copy AS c
+        UNION ALL
+        SELECT d.job, d.storage FROM walwarden.discovered AS d
+         WHERE NOT EXISTS (SELECT FROM walwarden.backup_copy AS c
+                            WHERE c.backup OPERATOR(pg_catalog.=) d.job AND c.storage OPERATOR(pg_catalog.=) d.storage)) AS place
   LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth FROM walwarden.job AS v
-                      WHERE v.backup OPERATOR(pg_catalog.=) about.backup AND v.kind = 'verify' AND v.state = 'completed'
+                      WHERE v.backup OPERATOR(pg_catalog.=) place.backup AND v.storages[1] OPERATOR(pg_catalog.=) place.storage
+                        AND v.kind = 'verify' AND v.state = 'completed'
                       ORDER BY v.finalized_at DESC LIMIT 1) AS good ON true
   LEFT JOIN LATERAL (SELECT pg_catalog.max(t.finalized_at) AS finalized_at FROM walwarden.job AS t
-                      WHERE t.backup OPERATOR(pg_catalog.=) about.backup AND t.kind = 'restore_test' AND t.state = 'completed') AS tested ON true
+                      WHERE t.backup OPERATOR(pg_catalog.=) place.backup AND t.storages[1] OPERATOR(pg_catalog.=) place.storage
+                        AND t.kind = 'restore_test' AND t.state = 'completed') AS tested ON true
   LEFT JOIN LATERAL (SELECT t.error_message, t.error_detail FROM walwarden.job AS t
-                      WHERE t.backup OPERATOR(pg_catalog.=) about.backup AND t.kind = 'restore_test'
-                        AND t.state IN ('completed', 'failed')
+                      WHERE t.backup OPERATOR(pg_catalog.=) place.backup AND t.storages[1] OPERATOR(pg_catalog.=) place.storage
+                        AND t.kind = 'restore_test' AND t.state IN ('completed', 'failed')
                       ORDER BY t.finalized_at DESC LIMIT 1) AS test ON true
   LEFT JOIN LATERAL (SELECT v.error_message, v.error_detail FROM walwarden.job AS v
-                      WHERE v.backup OPERATOR(pg_catalog.=) about.backup AND v.kind IN ('verify', 'restore_test') AND v.state = 'failed'
+                      WHERE v.backup OPERATOR(pg_catalog.=) place.backup AND v.storages[1] OPERATOR(pg_catalog.=) place.storage
+                        AND v.kind IN ('verify', 'restore_test') AND v.state = 'failed'
                         AND v.error_class IN ('storage_corrupt', 'storage_not_found')
                         AND NOT EXISTS (SELECT FROM walwarden.job AS w
-                                         WHERE w.backup OPERATOR(pg_catalog.=) about.backup AND w.kind = 'verify'
-                                           AND w.state = 'completed' AND w.finalized_at > v.finalized_at
+                                         WHERE w.backup OPERATOR(pg_catalog.=) place.backup AND w.storages[1] OPERATOR(pg_catalog.=) place.storage
+                                           AND w.kind = 'verify' AND w.state = 'completed' AND w.finalized_at > v.finalized_at
                                            AND (w.depth = 'full' OR w.depth = v.depth))
                       ORDER BY v.finalized_at DESC LIMIT 1) AS bad ON true;
 
+CREATE VIEW walwarden.backup_copies AS
+SELECT c.backup, c.storage, c.state, pg_catalog.pg_size_pretty(c.size_bytes) AS size, c.size_bytes, c.stored_at, c.made_by,
+       v.verified_at, v.verified, v.tested_at, v.test_failure, v.damage,
+       c.object_key, c.globals_key, c.manifest_key, c.error_class, c.error_message, c.error_detail, c.error_hint,
+       c.tries, c.try_again_at, c.retained_until, c.deleted_at
+  FROM walwarden.backup_copy AS c
+  LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) c.backup AND v.storage OPERATOR(pg_catalog.=) c.storage;
+COMMENT ON VIEW walwarden.backup_copies IS 'each backup in each of its storages: stored, missing (and made later), failed with its job, retained_by_lock, deleted, forgotten with its storage';
+COMMENT ON COLUMN walwarden.backup_copies.retained_until IS 'until when the storage refuses to delete it';
+
 CREATE VIEW walwarden.backups AS
-SELECT j.id AS job, j.schedule, j.storage, j.snapshot_at, j.snapshot_lsn, j.finalized_at, j.tables, j.rows,
+SELECT j.id AS job, j.schedule, c.storage, j.snapshot_at, j.snapshot_lsn, j.finalized_at, j.tables, j.rows,
        pg_catalog.pg_size_pretty(j.size_bytes) AS size, j.size_bytes, j.raw_bytes, j.sha256,
-       j.object_key, j.globals_key, j.manifest_key, j.expires_at,
-       v.verified_at, v.verified, v.tested_at, v.test_failure, v.damage
+       j.object_key, j.globals_key, j.manifest_key, c.copies, c.missing_copies,
+       c.verified_at, c.verified, c.tested_at, c.test_failure, CASE WHEN c.good_copies OPERATOR(pg_catalog.=) 0 THEN c.damage END AS damage
   FROM walwarden.job AS j
-  LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) j.id
- WHERE j.kind = 'backup' AND j.state = 'completed' AND j.deleted_at IS NULL;
-COMMENT ON VIEW walwarden.backups IS 'completed backups whose objects are in storage; nothing else is ever listed here';
-COMMENT ON COLUMN walwarden.backups.verified_at IS 'when walwarden.verify() last found it good, apart from the proof at its end';
+ CROSS JOIN LATERAL
+       (SELECT pg_catalog.string_agg(c.storage, ', ' ORDER BY pg_catalog.array_position(j.storages, c.storage), c.storage)
+                   FILTER (WHERE c.state = 'stored') AS storage,
+               pg_catalog.count(*) FILTER (WHERE c.state = 'stored') AS copies,
+               pg_catalog.count(*) FILTER (WHERE c.state = 'missing') AS missing_copies,
+               pg_catalog.count(*) FILTER (WHERE c.state = 'stored' AND v.damage IS NULL) AS good_copies,
+               pg_catalog.max(v.verified_at) FILTER (WHERE c.state = 'stored') AS verified_at,
+               pg_catalog.min(v.verified) FILTER (WHERE c.state = 'stored') AS verified,
+               pg_catalog.max(v.tested_at) FILTER (WHERE c.state = 'stored') AS tested_at,
+               pg_catalog.max(v.test_failure) FILTER (WHERE c.state = 'stored') AS test_failure,
+               pg_catalog.max(v.damage) FILTER (WHERE c.state = 'stored') AS damage
+          FROM walwarden.backup_copy AS c
+          LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) c.backup AND v.storage OPERATOR(pg_catalog.=) c.storage
+         WHERE c.backup OPERATOR(pg_catalog.=) j.id) AS c
+ WHERE j.kind = 'backup' AND j.state IN ('completed', 'partial') AND j.expires_at IS NULL
+   AND c.copies OPERATOR(pg_catalog.>) 0;
+COMMENT ON VIEW walwarden.backups IS 'proven backups whose objects are in storage; nothing else is ever listed here';
+COMMENT ON COLUMN walwarden.backups.storage IS 'the storages that have it';
+COMMENT ON COLUMN walwarden.backups.missing_copies IS 'storages that should have it and do not: the copy is made later';
+COMMENT ON COLUMN walwarden.backups.verified_at IS 'when walwarden.verify() last found a copy good, apart from the proof at its end';
 COMMENT ON COLUMN walwarden.backups.verified IS 'how deep that was: manifest or full';
 COMMENT ON COLUMN walwarden.backups.tested_at IS 'when walwarden.restore_test() last brought it back as it must be';
 COMMENT ON COLUMN walwarden.backups.test_failure IS 'why its latest restore test failed; NULL when it did not, or there was none';
-COMMENT ON COLUMN walwarden.backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL when nothing';
+COMMENT ON COLUMN walwarden.backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL while a copy is not known to be damaged';
 
 CREATE VIEW walwarden.discovered_backups AS
 SELECT d.job, d.database, d.database_id, d.storage, d.snapshot_at, d.tables, d.rows,
        pg_catalog.pg_size_pretty(d.size_bytes) AS size, d.size_bytes, d.server_version, d.manifest_key, d.discovered_at,
        v.verified_at, v.verified, v.tested_at, v.test_failure, v.damage
   FROM walwarden.discovered AS d
-  LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) d.job;
+  LEFT JOIN walwarden._verdict AS v ON v.backup OPERATOR(pg_catalog.=) d.job AND v.storage OPERATOR(pg_catalog.=) d.storage;
 COMMENT ON VIEW walwarden.discovered_backups IS
     'backups of this and other databases that walwarden.discover() found in storage: verify(), restore() and the like take their job';
 COMMENT ON COLUMN walwarden.discovered_backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL when nothing';
@@ -90,7 +123,7 @@ COMMENT ON VIEW walwarden.schedules IS 'when backups run; next_run is by the sch
 
 CREATE VIEW walwarden.storages AS
 SELECT s.name, s.url, s.options, s.created_by, s.created_at,
-       (SELECT pg_catalog.count(*) FROM walwarden.backups AS b WHERE b.storage OPERATOR(pg_catalog.=) s.name) AS backups
+       (SELECT pg_catalog.count(*) FROM walwarden.backup_copy AS c WHERE c.storage OPERATOR(pg_catalog.=) s.name AND c.state = 'stored') AS backups
   FROM walwarden.storage AS s;
 COMMENT ON VIEW walwarden.storages IS 'where backups go';
 
@@ -171,8 +204,10 @@ SELECT walwarden._scheduler_state() AS scheduler,
        failure.error_class AS failure_class,
        failure.error_message AS failure_message,
        (SELECT pg_catalog.min(s.next_run) FROM walwarden.schedules AS s) AS next_run,
-       (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE (j.cleanup_storage IS NOT NULL OR j.scratch_database IS NOT NULL)
-           AND j.finalized_at IS NOT NULL) AS jobs_to_clean_up
+       (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.scratch_database IS NOT NULL AND j.finalized_at IS NOT NULL)
+       OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM walwarden.backup_copy AS c
+                                 JOIN walwarden.job AS j ON j.id OPERATOR(pg_catalog.=) c.made_by
+                                WHERE c.cleanup IS NOT NULL AND j.finalized_at IS NOT NULL) AS jobs_to_clean_up
   FROM (VALUES (1)) AS one
   LEFT JOIN LATERAL (SELECT b.job AS id, b.snapshot_at, b.finalized_at FROM walwarden.backups AS b
                       WHERE b.damage IS NULL
@@ -185,7 +220,7 @@ SELECT walwarden._scheduler_state() AS scheduler,
                         AND CASE WHEN j.kind = 'restore'
                                  THEN last.finalized_at IS NULL OR j.finalized_at > last.finalized_at
                                  ELSE NOT EXISTS (SELECT FROM walwarden.job AS k
-                                                   WHERE k.state = 'completed' AND k.kind OPERATOR(pg_catalog.=) j.kind
+                                                   WHERE k.state IN ('completed', 'partial') AND k.kind OPERATOR(pg_catalog.=) j.kind
                                                      AND k.finalized_at > j.finalized_at) END
                       ORDER BY j.finalized_at DESC LIMIT 1) AS failure ON true;
 COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the newest good backup, how much would be lost now, what failed since';

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod backup;
+pub mod backup_copy;
 pub mod database;
 pub mod discovered;
 pub mod job;

@@ -7,6 +7,7 @@ mod backup;
 mod child;
 pub mod compression;
 pub mod copier;
+pub mod copy;
 pub mod entry;
 pub mod examiner;
 mod follower;

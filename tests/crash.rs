@@ -184,7 +184,7 @@ fn what_another_server_completed_stays() {
         Victim::Postmaster.kill(site);
         let lost = held.let_go(site);
         let noted = |field: &str| {
-            site.sql(&format!("SELECT cleanup_storage ->> '{field}' FROM walwarden.job WHERE id = '{lost}'"))
+            site.sql(&format!("SELECT cleanup ->> '{field}' FROM walwarden.backup_copy WHERE backup = '{lost}'"))
         };
         (noted("manifest_key"), noted("upload_key"), lost)
     };
@@ -205,15 +205,15 @@ fn what_another_server_completed_stays() {
     let (_, archive, lost) = lose_a_job(&mut site);
     std::fs::write(folder.join(&archive), "of the original").expect("a file among the backups");
     site.sql(&format!(
-        "UPDATE walwarden.job SET cleanup_storage = jsonb_set(cleanup_storage, '{{server,place}}', '\"elsewhere\"') \
-         WHERE id = '{lost}'"
+        "UPDATE walwarden.backup_copy SET cleanup = jsonb_set(cleanup, '{{server,place}}', '\"elsewhere\"') \
+         WHERE backup = '{lost}'"
     ));
     assert_eq!(site.sql(&format!("SELECT walwarden.wait_for('{lost}', '1 minute')")), "failed");
     assert_eq!(site.sql(to_clean_up), "1");
     // And is not any more after days.
     site.sql(&format!(
-        "UPDATE walwarden.job SET cleanup_storage = jsonb_set(cleanup_storage, '{{noted_at}}', '\"2020-01-01T00:00:00Z\"') \
-         WHERE id = '{lost}'"
+        "UPDATE walwarden.backup_copy SET cleanup = jsonb_set(cleanup, '{{noted_at}}', '\"2020-01-01T00:00:00Z\"') \
+         WHERE backup = '{lost}'"
     ));
     back_up(&site.cluster, APP, "");
     assert_eq!(site.sql(to_clean_up), "0");

@@ -223,7 +223,7 @@ fn a_server_gone_halfway_is_cleaned_up_when_it_is_back() {
 }
 
 fn upload_key(cluster: &Cluster) -> Value {
-    let query = "SELECT cleanup_storage FROM walwarden.job WHERE cleanup_storage IS NOT NULL";
+    let query = "SELECT cleanup FROM walwarden.backup_copy WHERE cleanup IS NOT NULL";
     serde_json::from_str(&cluster.sql("shop", query)).expect("JSON")
 }
 

@@ -80,8 +80,8 @@ fn history_is_sealed_even_for_a_superuser() {
         format!("UPDATE walwarden.job SET size_bytes = 1 WHERE id = '{done}'"),
         format!("UPDATE walwarden.job SET sha256 = repeat('0', 64) WHERE id = '{done}'"),
         format!("UPDATE walwarden.job SET finalized_at = now() WHERE id = '{done}'"),
-        "INSERT INTO walwarden.job (id, trigger, state, storage, requested_by, finalized_at) \
-         VALUES (gen_random_uuid(), 'manual', 'completed', 'local', 'me', now())"
+        "INSERT INTO walwarden.job (id, trigger, state, storages, requested_by, finalized_at) \
+         VALUES (gen_random_uuid(), 'manual', 'completed', '{local}', 'me', now())"
             .to_owned(),
         format!("DELETE FROM walwarden.job WHERE id = '{done}'"),
         "DELETE FROM walwarden.job".to_owned(),

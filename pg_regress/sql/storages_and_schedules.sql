@@ -98,6 +98,6 @@ SELECT * FROM walwarden.verify_audit_chain();
 UPDATE walwarden.audit SET actor = 'somebody';
 DELETE FROM walwarden.audit;
 TRUNCATE walwarden.audit;
-INSERT INTO walwarden.job (id, trigger, storage, requested_by, state)
-    VALUES ('00000000-0000-0000-0000-000000000001', 'manual', 'local', 'me', 'completed');
+INSERT INTO walwarden.job (id, trigger, storages, requested_by, state)
+    VALUES ('00000000-0000-0000-0000-000000000001', 'manual', '{local}', 'me', 'completed');
 DROP EXTENSION walwarden;

@@ -2,7 +2,7 @@
 
 use super::options;
 use crate::catalog::task::Task;
-use crate::catalog::{backup, database, job, schedule, storage};
+use crate::catalog::{backup, backup_copy, database, job, schedule, storage};
 use crate::error::report;
 use crate::pg::locks::Claim;
 use crate::pg::text::Text;
@@ -44,16 +44,18 @@ fn queue_backup(
 ) -> CoreResult<Uuid> {
     require_jobs_run()?;
     let of_schedule = schedule_name.as_deref().map(schedule::find).transpose()?;
-    let storage_name = storage_name
-        .or_else(|| of_schedule.as_ref().and_then(|schedule| schedule.definition.storages.first().cloned()))
-        .unwrap_or_else(|| super::storage::DEFAULT.to_owned());
-    storage::find(&storage_name)?;
+    let storages = match (storage_name, &of_schedule) {
+        (Some(name), _) => vec![name],
+        (None, Some(schedule)) => schedule.definition.storages.clone(),
+        (None, None) => vec![super::storage::DEFAULT.to_owned()],
+    };
+    storages.iter().try_for_each(|name| storage::find(name).map(drop))?;
     let options = options.or(of_schedule.map(|schedule| schedule.definition.backup).unwrap_or_default());
-    queue(Task::Backup(options), schedule_name.as_deref(), &storage_name)
+    queue(Task::Backup(options), schedule_name.as_deref(), &storages)
 }
 
 /// Insert a job that somebody asks for; it starts when the transaction commits.
-pub fn queue(task: Task, schedule: Option<&str>, storage: &str) -> CoreResult<Uuid> {
+pub fn queue(task: Task, schedule: Option<&str>, storages: &[String]) -> CoreResult<Uuid> {
     let id = Uuid::now_v7();
     job::insert(&job::NewJob {
         id,
@@ -61,7 +63,9 @@ pub fn queue(task: Task, schedule: Option<&str>, storage: &str) -> CoreResult<Uu
         schedule,
         trigger: Trigger::Manual,
         scheduled_for: None,
-        storage,
+        storages,
+        attempt: 1,
+        run_after: None,
         requested_by: &server::session_user(),
     })?;
     start::start_leader_at_commit(id);
@@ -80,15 +84,62 @@ pub fn require_jobs_run() -> CoreResult<()> {
 
 /// Queue the verification of a backup; it starts when the transaction commits.
 #[pg_extern(sql = false)]
-pub fn verify(job: pgrx::Uuid, depth: Text) -> Result<pgrx::Uuid, ErrorReport> {
-    queue_verification(to_core(job), &depth.0).map(to_sql).map_err(report)
+pub fn verify(
+    job: Option<pgrx::Uuid>,
+    depth: Option<Text>,
+    storage: Option<Text>,
+) -> Result<pgrx::Uuid, ErrorReport> {
+    let queued = || {
+        let (job, depth) = (required("job", job)?, required("depth", depth)?);
+        queue_verification(to_core(job), &depth.0, storage.map(|text| text.0))
+    };
+    queued().map(to_sql).map_err(report)
 }
 
-fn queue_verification(backup: Uuid, depth: &str) -> CoreResult<Uuid> {
+fn queue_verification(backup: Uuid, depth: &str, storage: Option<String>) -> CoreResult<Uuid> {
     let depth = depth.parse()?;
     require_jobs_run()?;
-    let of = backup::find(backup)?;
-    queue(Task::Verify { backup, depth }, None, &of.storage.name)
+    let of = backup::find(backup, storage.as_deref())?;
+    queue(Task::Verify { backup, depth }, None, &[of.storage.name])
+}
+
+/// Queue the copy of a backup into another storage; it starts when the transaction commits.
+#[pg_extern(sql = false)]
+pub fn copy_backup(job: Option<pgrx::Uuid>, storage: Option<Text>) -> Result<pgrx::Uuid, ErrorReport> {
+    let queued = || {
+        let (job, storage) = (required("job", job)?, required("storage", storage)?);
+        queue_copy(to_core(job), &storage.0)
+    };
+    queued().map(to_sql).map_err(report)
+}
+
+fn queue_copy(backup: Uuid, target: &str) -> CoreResult<Uuid> {
+    require_jobs_run()?;
+    storage::find(target)?;
+    let of = backup::find(backup, None)?;
+    if of.public_key.is_some() {
+        return Err(Error::new(
+            ErrorClass::WrongState,
+            format!("backup {backup} was discovered, not made here"),
+        )
+        .hint("Only backups of this database are copied; restore it, or copy its objects by other means."));
+    }
+    match backup_copy::state(backup, target)?.as_deref() {
+        Some("stored" | "retained_by_lock") => {
+            return Err(Error::new(
+                ErrorClass::AlreadyExists,
+                format!("storage \"{target}\" has backup {backup} already"),
+            ));
+        }
+        Some("writing") => {
+            return Err(Error::new(
+                ErrorClass::WrongState,
+                format!("backup {backup} is being copied into storage \"{target}\""),
+            ));
+        }
+        _ => {}
+    }
+    queue(Task::Copy { backup }, None, &[target.to_owned()])
 }
 
 /// Wait until a job ends, or for a time; gives its state.

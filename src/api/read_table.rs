@@ -43,7 +43,7 @@ fn read_into(job: Uuid, table: &str, function: pg_sys::Oid, into: RecordSet) -> 
     let io = Io::start_in_session()?;
     let (table, subject) = as_owner_of(function, || {
         let table = named(table)?;
-        let subject = subject::prove(&io, job, backup::find(job)?)?;
+        let subject = subject::prove(&io, job, backup::find(job, None)?)?;
         subject.require_archive(&io)?;
         Ok((table, subject))
     })?;

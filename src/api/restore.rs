@@ -41,7 +41,7 @@ fn queue_restore(backup: Uuid, order: DatabaseOrder) -> CoreResult<Uuid> {
         }
         databases::require_free(&order.database, order.overwrite)?;
     }
-    queue(Task::Restore { backup, order: RestoreOrder::Database(order) }, None, &of.storage.name)
+    queue(Task::Restore { backup, order: RestoreOrder::Database(order) }, None, &[of.storage.name])
 }
 
 fn check_data_only(order: &DatabaseOrder) -> CoreResult<()> {
@@ -71,7 +71,7 @@ fn queue_table(backup: Uuid, order: TableOrder) -> CoreResult<Uuid> {
     require_jobs_run()?;
     let of = backup::find_restorable(backup)?;
     require_place(&order.into)?;
-    queue(Task::Restore { backup, order: RestoreOrder::Table(order) }, None, &of.storage.name)
+    queue(Task::Restore { backup, order: RestoreOrder::Table(order) }, None, &[of.storage.name])
 }
 
 /// That the caller may make a table of this name, and that there is none.
@@ -129,7 +129,7 @@ fn test_newest_of(name: &str, order: TestOrder) -> CoreResult<Uuid> {
             };
         }
     };
-    let (newest, _) = backup::newest_of(name)?.ok_or_else(|| {
+    let newest = backup::newest_of(name)?.ok_or_else(|| {
         Error::new(ErrorClass::NotFound, format!("schedule \"{name}\" has no backup in storage"))
             .hint("See walwarden.backups.")
     })?;
@@ -143,7 +143,7 @@ fn queue_test(backup: Uuid, schedule: Option<&str>, order: TestOrder) -> CoreRes
     require_jobs_run()?;
     let of = backup::find_restorable(backup)?;
     let role = order.smoke.as_ref().map(|_| order.role.clone().unwrap_or_else(server::session_user));
-    queue(Task::RestoreTest { backup, order: TestOrder { role, ..order } }, schedule, &of.storage.name)
+    queue(Task::RestoreTest { backup, order: TestOrder { role, ..order } }, schedule, &[of.storage.name])
 }
 
 /// A query that may be asked, as far as can be told without the tables.

@@ -50,7 +50,14 @@ pub fn _alter_storage(name: Text, url: Option<Text>, options: Option<Text>) -> R
 /// Remove a storage that nothing uses. What was written there stays.
 #[pg_extern(sql = false)]
 pub fn drop_storage(name: Text) -> Result<(), ErrorReport> {
-    storage::delete(&name.0).map_err(report)
+    let forgotten = storage::delete(&name.0).map_err(report)?;
+    if forgotten > 0 {
+        pgrx::notice!(
+            "{forgotten} backups that storage \"{}\" has are not known here any more; what was written there stays",
+            name.0
+        );
+    }
+    Ok(())
 }
 
 /// Do on a storage what a backup does, in small; gives each step and whether it worked.

@@ -22,56 +22,74 @@ pub struct Backup {
     pub public_key: Option<String>,
 }
 
-/// The backup that a job made, in this database or elsewhere.
+/// The backup that a job made, in this database or elsewhere: as this storage has it, or else the first of its storages whose
+/// copy is not known to be damaged.
 ///
 /// # Errors
-/// `NotFound` for a job that does not exist; `WrongState` for one that is no completed backup, or whose backup was deleted.
-pub fn find(job: Uuid) -> Result<Backup> {
-    match find_own(job) {
+/// `NotFound` for a job that does not exist; `WrongState` for one that is no proven backup, whose backup was deleted, or that the
+/// storage does not have.
+pub fn find(job: Uuid, storage: Option<&str>) -> Result<Backup> {
+    match find_own(job, storage) {
         // A job that failed here may have left a backup all the same, if the server was set back in time since.
         Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::WrongState) => {
-            discovered::find(job)?.ok_or(error)
+            let discovered = discovered::find(job)?;
+            discovered.filter(|found| storage.is_none_or(|name| name == found.storage.name)).ok_or(error)
         }
         found => found,
     }
 }
 
 /// The backup that a job of this database made.
-fn find_own(job: Uuid) -> Result<Backup> {
+fn find_own(job: Uuid, storage: Option<&str>) -> Result<Backup> {
     let row = sql::query_one(
-        "SELECT j.kind, j.state, j.deleted_at IS NOT NULL, j.storage, j.manifest_key, m.body \
-           FROM walwarden.job AS j LEFT JOIN walwarden.manifest AS m ON m.job_id = j.id WHERE j.id = $1::uuid",
+        "SELECT kind, state, expires_at IS NOT NULL FROM walwarden.job WHERE id = $1::uuid",
         &[Some(&job.to_string())],
     )?
     .ok_or_else(|| {
-        Error::new(ErrorClass::NotFound, format!("job {job} does not exist")).hint("See walwarden.backups and walwarden.discovered_backups.")
+        Error::new(ErrorClass::NotFound, format!("job {job} does not exist"))
+            .hint("See walwarden.backups and walwarden.discovered_backups.")
     })?;
     let (kind, state): (JobKind, JobState) = (row.parse(0)?, row.parse(1)?);
-    let why = if kind != JobKind::Backup {
-        Some(format!("It is a job of kind {kind}."))
-    } else if state != JobState::Completed {
-        Some(format!("It is {state}; only a completed backup is in storage."))
-    } else if row.flag(2)? {
-        Some("It was deleted from storage.".to_owned())
-    } else {
-        None
-    };
-    if let Some(why) = why {
-        return Err(Error::new(ErrorClass::WrongState, format!("job {job} has no backup in storage"))
+    let no_backup = |why: String| {
+        Error::new(ErrorClass::WrongState, format!("job {job} has no backup in storage"))
             .detail(why)
-            .hint("See walwarden.backups."));
+            .hint("See walwarden.backups.")
+    };
+    if kind != JobKind::Backup {
+        return Err(no_backup(format!("It is a job of kind {kind}.")));
     }
+    if !matches!(state, JobState::Completed | JobState::Partial) {
+        return Err(no_backup(format!("It is {state}; only a completed backup is in storage.")));
+    }
+    if row.flag(2)? {
+        return Err(no_backup("It was deleted from storage.".to_owned()));
+    }
+    let copy = sql::query_one(
+        "SELECT c.storage, c.manifest_key, m.body \
+           FROM walwarden.backup_copies AS c \
+           JOIN walwarden.job AS j ON j.id = c.backup \
+           JOIN walwarden.manifest AS m ON m.job_id = c.backup AND m.storage = c.storage \
+          WHERE c.backup = $1::uuid AND c.state = 'stored' AND ($2::text IS NULL OR c.storage = $2) \
+          ORDER BY c.damage IS NOT NULL, pg_catalog.array_position(j.storages, c.storage), c.storage LIMIT 1",
+        &[Some(&job.to_string()), storage],
+    )?;
+    let copy = copy.ok_or_else(|| match storage {
+        Some(name) => {
+            no_backup(format!("Storage \"{name}\" does not have it.")).hint("See walwarden.backup_copies.")
+        }
+        None => no_backup("No storage has it any more.".to_owned()),
+    })?;
     Ok(Backup {
-        storage: storage::find(&row.text(3)?)?,
-        manifest_key: row.text(4)?,
-        manifest: row.text(5)?.into_bytes(),
+        storage: storage::find(&copy.text(0)?)?,
+        manifest_key: copy.text(1)?,
+        manifest: copy.text(2)?.into_bytes(),
         public_key: None,
     })
 }
 
 /// The same of a backup that this server can restore.
 pub fn find_restorable(job: Uuid) -> Result<Backup> {
-    let backup = find(job)?;
+    let backup = find(job, None)?;
     require_restorable(&manifest::parse(&backup.manifest)?.server_version)?;
     Ok(backup)
 }
@@ -89,13 +107,22 @@ pub fn require_restorable(made_by: &ServerVersion) -> Result<()> {
     .hint("Restore it on a server of the same major version or a newer one."))
 }
 
-/// The job that made the newest backup of a schedule that is in storage, and the name of that storage.
-pub fn newest_of(schedule: &str) -> Result<Option<(Uuid, String)>> {
+/// The job that made the newest backup of a schedule that is in storage.
+pub fn newest_of(schedule: &str) -> Result<Option<Uuid>> {
     let row = sql::query_one(
-        "SELECT id, storage FROM walwarden.job \
-          WHERE schedule = $1 AND kind = 'backup' AND state = 'completed' AND deleted_at IS NULL \
-          ORDER BY snapshot_at DESC LIMIT 1",
+        "SELECT job FROM walwarden.backups WHERE schedule = $1 ORDER BY snapshot_at DESC LIMIT 1",
         &[Some(schedule)],
     )?;
-    row.map(|row| Ok((row.parse(0)?, row.text(1)?))).transpose()
+    row.map(|row| row.parse(0)).transpose()
+}
+
+/// The storages that have a backup.
+pub fn storages_of(backup: Uuid) -> Result<Vec<String>> {
+    sql::query(
+        "SELECT storage FROM walwarden.backup_copy WHERE backup = $1::uuid AND state = 'stored' ORDER BY storage",
+        &[Some(&backup.to_string())],
+    )?
+    .iter()
+    .map(|row| row.text(0))
+    .collect()
 }

@@ -23,7 +23,11 @@ pub struct NewJob<'a> {
     /// The time of the schedule it stands for.
     pub scheduled_for: Option<DateTime<Utc>>,
     /// Where its backup goes, or lies.
-    pub storage: &'a str,
+    pub storages: &'a [String],
+    /// Which attempt it is, from 1 on.
+    pub attempt: u32,
+    /// It waits until then.
+    pub run_after: Option<DateTime<Utc>>,
     /// On whose behalf.
     pub requested_by: &'a str,
 }
@@ -39,8 +43,12 @@ pub struct Job {
     pub schedule: Option<String>,
     /// What started it.
     pub trigger: Trigger,
-    /// Name of its storage.
-    pub storage: String,
+    /// The time of the schedule it stands for.
+    pub scheduled_for: Option<DateTime<Utc>>,
+    /// Which attempt it is, from 1 on.
+    pub attempt: u32,
+    /// Where its backup goes, or lies.
+    pub storages: Vec<String>,
     /// On whose behalf.
     pub requested_by: String,
     /// When it was queued; its objects' path carries this day.
@@ -73,35 +81,24 @@ pub struct ObjectKeys<'a> {
     pub manifest: &'a str,
 }
 
-/// A job that has left something behind.
-#[derive(Debug, Clone)]
-pub struct Remains {
-    /// Its id.
-    pub job: Uuid,
-    /// Storage and keys, JSON text (see `worker::remains`).
-    pub storage: String,
-    /// A multipart upload that was begun.
-    pub upload_id: Option<String>,
-    /// Whether it had come to the step that ends with its manifest.
-    pub finalizing: bool,
-}
-
 /// Queue a job. False when this scheduled time was queued before.
 pub fn insert(job: &NewJob<'_>) -> Result<bool> {
     let scheduled_for = job.scheduled_for.map(clock::to_text);
     let columns = job.task.to_columns()?;
     let added = sql::run(
-        "INSERT INTO walwarden.job (id, kind, schedule, trigger, scheduled_for, storage, requested_by, \
-                                    jobs, compression, max_rate, backup, depth, options) \
-         VALUES ($1::uuid, $2, $3, $4, $5::timestamptz, $6, $7, $8::integer, $9, $10::bigint, $11::uuid, $12, $13::jsonb) \
-         ON CONFLICT (schedule, kind, scheduled_for) WHERE scheduled_for IS NOT NULL DO NOTHING",
+        "INSERT INTO walwarden.job (id, kind, schedule, trigger, scheduled_for, storages, requested_by, \
+                                    jobs, compression, max_rate, backup, depth, options, attempt, run_after) \
+         VALUES ($1::uuid, $2, $3, $4, $5::timestamptz, \
+                 ARRAY (SELECT pg_catalog.jsonb_array_elements_text($6::jsonb)), $7, $8::integer, $9, \
+                 $10::bigint, $11::uuid, $12, $13::jsonb, $14::integer, $15::timestamptz) \
+         ON CONFLICT (schedule, kind, scheduled_for, attempt, storages) WHERE scheduled_for IS NOT NULL DO NOTHING",
         &[
             Some(&job.id.to_string()),
             Some(job.task.kind().name()),
             job.schedule,
             Some(job.trigger.name()),
             scheduled_for.as_deref(),
-            Some(job.storage),
+            Some(&serde_json::Value::from(job.storages).to_string()),
             Some(job.requested_by),
             columns.jobs.as_deref(),
             columns.compression.as_deref(),
@@ -109,6 +106,8 @@ pub fn insert(job: &NewJob<'_>) -> Result<bool> {
             columns.backup.as_deref(),
             columns.depth,
             columns.options.as_deref(),
+            Some(&job.attempt.to_string()),
+            job.run_after.map(clock::to_text).as_deref(),
         ],
     )?;
     Ok(added == 1)
@@ -133,21 +132,27 @@ pub fn claim(id: Uuid) -> Result<Option<Job>> {
     let row = sql::query_one(
         "UPDATE walwarden.job SET state = 'claimed', claimed_at = pg_catalog.clock_timestamp(), \
          leader_pid = pg_catalog.pg_backend_pid() WHERE id = $1::uuid AND state = 'queued' \
-         RETURNING schedule, trigger, storage, requested_by, (extract(epoch FROM queued_at) * 1000000)::bigint, \
-                   kind, jobs, compression, max_rate, backup, depth, options::text",
+         RETURNING schedule, trigger, pg_catalog.to_jsonb(storages)::text, requested_by, \
+                   (extract(epoch FROM queued_at) * 1000000)::bigint, kind, jobs, compression, max_rate, backup, depth, \
+                   options::text, attempt, (extract(epoch FROM scheduled_for) * 1000000)::bigint",
         &[Some(&id.to_string())],
     )?;
     let Some(row) = row else { return Ok(None) };
-    let queued_at = DateTime::from_timestamp_micros(row.parse(4)?)
-        .ok_or_else(|| Error::internal("a job's time is out of range"))?;
+    let time = |micros| {
+        DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::internal("a job's time is out of range"))
+    };
+    let storages = serde_json::from_str(&row.text(2)?)
+        .map_err(|cause| Error::internal(format!("a job's storages cannot be read: {cause}")))?;
     Ok(Some(Job {
         id,
         task: Task::from_row(&row, 5)?,
         schedule: row.get(0).map(str::to_owned),
         trigger: row.parse(1)?,
-        storage: row.text(2)?,
+        scheduled_for: row.parse_nullable(13)?.map(time).transpose()?,
+        attempt: row.parse(12)?,
+        storages,
         requested_by: row.text(3)?,
-        queued_at,
+        queued_at: time(row.parse(4)?)?,
     }))
 }
 
@@ -188,16 +193,6 @@ pub fn set_snapshot(id: Uuid, at: DateTime<Utc>, lsn: &str) -> Result<()> {
         "snapshot_at = $2::timestamptz, snapshot_lsn = $3::pg_lsn",
         &[Some(&clock::to_text(at)), Some(lsn)],
     )
-}
-
-/// What will have to be cleaned up if this job does not complete; written before the first byte is.
-pub fn set_remains(id: Uuid, storage: &str, upload_id: Option<&str>) -> Result<()> {
-    change(id, "cleanup_storage = $2::jsonb, upload_id = $3", &[Some(storage), upload_id])
-}
-
-/// Nothing is left to clean up.
-pub fn clear_remains(id: Uuid) -> Result<()> {
-    change(id, "cleanup_storage = NULL, upload_id = NULL, scratch_database = NULL", &[])
 }
 
 /// The database that must go when the job has ended; None when there is none any more.
@@ -244,11 +239,16 @@ pub fn set_smoke_answer(id: Uuid, answer: Option<&str>) -> Result<()> {
 
 /// finalizing → completed: the signed manifest was read back and agreed.
 pub fn complete(id: Uuid) -> Result<()> {
-    change(
-        id,
-        "state = 'completed', finalized_at = pg_catalog.clock_timestamp(), cleanup_storage = NULL, upload_id = NULL",
-        &[],
-    )
+    end_as(id, JobState::Completed)
+}
+
+/// finalizing → partial: it was in some of the storages, and not in all.
+pub fn complete_in_part(id: Uuid) -> Result<()> {
+    end_as(id, JobState::Partial)
+}
+
+fn end_as(id: Uuid, state: JobState) -> Result<()> {
+    change(id, "state = $2, finalized_at = pg_catalog.clock_timestamp()", &[Some(state.name())])
 }
 
 /// → failed, with the error as the user will read it.
@@ -299,7 +299,7 @@ pub fn cancel_requester(id: Uuid) -> Result<Option<String>> {
 pub fn next_queued_backup() -> Result<Option<Uuid>> {
     let row = sql::query_one(
         "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL AND kind = 'backup' \
-         ORDER BY queued_at, id LIMIT 1",
+           AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp()) ORDER BY queued_at, id LIMIT 1",
         &[],
     )?;
     row.map(|row| row.parse(0)).transpose()
@@ -309,7 +309,7 @@ pub fn next_queued_backup() -> Result<Option<Uuid>> {
 pub fn queued_besides_backups() -> Result<Vec<Uuid>> {
     sql::query(
         "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL AND kind <> 'backup' \
-         ORDER BY queued_at, id",
+           AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp()) ORDER BY queued_at, id",
         &[],
     )?
     .iter()
@@ -320,6 +320,22 @@ pub fn queued_besides_backups() -> Result<Vec<Uuid>> {
 /// Whether any job waits.
 pub fn any_queued() -> Result<bool> {
     Ok(next_queued_backup()?.is_some() || !queued_besides_backups()?.is_empty())
+}
+
+/// When the next job that waits for its time may run.
+pub fn next_run_after() -> Result<Option<DateTime<Utc>>> {
+    let row = sql::query_one(
+        "SELECT (extract(epoch FROM pg_catalog.min(run_after)) * 1000000)::bigint FROM walwarden.job \
+         WHERE state = 'queued' AND finalized_at IS NULL AND run_after > pg_catalog.clock_timestamp()",
+        &[],
+    )?;
+    let micros = row.map(|row| row.parse_nullable(0)).transpose()?.flatten();
+    micros
+        .map(|micros| {
+            DateTime::from_timestamp_micros(micros)
+                .ok_or_else(|| Error::internal("a job's time is out of range"))
+        })
+        .transpose()
 }
 
 /// Jobs that some leader has begun and none has ended.
@@ -341,25 +357,6 @@ pub fn unfinished_of(schedule: &str, kind: JobKind) -> Result<Option<Uuid>> {
         &[Some(schedule), Some(kind.name())],
     )?;
     row.map(|row| row.parse(0)).transpose()
-}
-
-/// Finished jobs that still have something to clean up.
-pub fn with_remains() -> Result<Vec<Remains>> {
-    sql::query(
-        "SELECT id, cleanup_storage::text, upload_id, finalizing_at IS NOT NULL FROM walwarden.job \
-         WHERE cleanup_storage IS NOT NULL AND finalized_at IS NOT NULL ORDER BY id",
-        &[],
-    )?
-    .iter()
-    .map(|row| {
-        Ok(Remains {
-            job: row.parse(0)?,
-            storage: row.text(1)?,
-            upload_id: row.get(2).map(str::to_owned),
-            finalizing: row.flag(3)?,
-        })
-    })
-    .collect()
 }
 
 fn change(id: Uuid, assignments: &str, parameters: &[Option<&str>]) -> Result<()> {

@@ -4,11 +4,12 @@ use crate::pg::sql;
 use uuid::Uuid;
 use walwarden_core::Result;
 
-/// Keep the manifest of a job.
-pub fn insert(job: Uuid, body: &str, signature: &[u8]) -> Result<()> {
+/// Keep the manifest of a backup as a storage has it.
+pub fn insert(backup: Uuid, storage: &str, body: &str, signature: &[u8]) -> Result<()> {
     sql::run(
-        "INSERT INTO walwarden.manifest (job_id, body, signature) VALUES ($1::uuid, $2, pg_catalog.decode($3, 'hex'))",
-        &[Some(&job.to_string()), Some(body), Some(&hex::encode(signature))],
+        "INSERT INTO walwarden.manifest (job_id, storage, body, signature) \
+         VALUES ($1::uuid, $2, $3, pg_catalog.decode($4, 'hex')) ON CONFLICT (job_id, storage) DO NOTHING",
+        &[Some(&backup.to_string()), Some(storage), Some(body), Some(&hex::encode(signature))],
     )?;
     Ok(())
 }

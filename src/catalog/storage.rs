@@ -1,5 +1,6 @@
 //! `walwarden.storage`: where backups go.
 
+use crate::catalog::backup_copy;
 use crate::pg::sql;
 use walwarden_core::{Error, ErrorClass, Result};
 
@@ -49,8 +50,9 @@ pub fn update(storage: &Storage) -> Result<()> {
     Ok(())
 }
 
-/// Remove a storage that no schedule and no unfinished job uses, and what was discovered in it. What was written there stays.
-pub fn delete(name: &str) -> Result<()> {
+/// Remove a storage that no schedule and no unfinished job uses, and what was discovered in it. What was written there stays; gives
+/// how many backups of this database that is.
+pub fn delete(name: &str) -> Result<u64> {
     find(name)?;
     if let Some(row) = sql::query_one(
         "SELECT name FROM walwarden.schedule WHERE definition -> 'storages' ? $1 ORDER BY name LIMIT 1",
@@ -63,7 +65,7 @@ pub fn delete(name: &str) -> Result<()> {
         .hint("Give the schedule another storage, or remove it with walwarden.unschedule()."));
     }
     if sql::query_one(
-        "SELECT id FROM walwarden.job WHERE storage = $1 AND finalized_at IS NULL LIMIT 1",
+        "SELECT id FROM walwarden.job WHERE $1 = ANY (storages) AND finalized_at IS NULL LIMIT 1",
         &[Some(name)],
     )?
     .is_some()
@@ -75,7 +77,7 @@ pub fn delete(name: &str) -> Result<()> {
         .hint("Wait for the job with walwarden.wait_for(), or stop it with walwarden.cancel()."));
     }
     sql::run("DELETE FROM walwarden.storage WHERE name = $1", &[Some(name)])?;
-    Ok(())
+    backup_copy::forget_storage(name)
 }
 
 fn unknown(name: &str) -> Error {

@@ -28,6 +28,11 @@ pub enum Task {
         /// What of it, and where to.
         order: RestoreOrder,
     },
+    /// Copy a backup into the storage of the job.
+    Copy {
+        /// The job that made it.
+        backup: Uuid,
+    },
     /// Bring a backup back into a database that goes again, to see that it can be done.
     RestoreTest {
         /// The job that made it.
@@ -144,6 +149,7 @@ impl Task {
             Self::Verify { .. } => JobKind::Verify,
             Self::Restore { .. } => JobKind::Restore,
             Self::RestoreTest { .. } => JobKind::RestoreTest,
+            Self::Copy { .. } => JobKind::Copy,
         }
     }
 
@@ -168,6 +174,7 @@ impl Task {
                 about(*backup, jobs, order)?
             }
             Self::RestoreTest { backup, order } => about(*backup, order.jobs, order)?,
+            Self::Copy { backup } => Columns { backup: Some(backup.to_string()), ..Columns::default() },
         })
     }
 
@@ -179,6 +186,7 @@ impl Task {
             JobKind::Verify => Self::Verify { backup: backup()?, depth: row.parse(index + 5)? },
             JobKind::Restore => Self::Restore { backup: backup()?, order: read(row, index + 6)? },
             JobKind::RestoreTest => Self::RestoreTest { backup: backup()?, order: read(row, index + 6)? },
+            JobKind::Copy => Self::Copy { backup: backup()? },
         })
     }
 }

@@ -31,7 +31,9 @@ mod tests {
             schedule: Some("nightly"),
             trigger: Trigger::Schedule,
             scheduled_for: time,
-            storage: "local",
+            storages: &["local".to_owned()],
+            attempt: 1,
+            run_after: None,
             requested_by: "walwarden",
         };
         let backup = || Task::Backup(BackupOptions::default());
@@ -57,7 +59,9 @@ mod tests {
             schedule: None,
             trigger: Trigger::Manual,
             scheduled_for: None,
-            storage: "local",
+            storages: &["local".to_owned()],
+            attempt: 1,
+            run_after: None,
             requested_by: "me",
         };
         assert!(job::insert(&new).unwrap());

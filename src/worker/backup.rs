@@ -3,47 +3,43 @@
 
 mod archive;
 mod copiers;
+mod copies;
 mod dump;
+mod fan;
 mod globals;
 mod inbox;
 mod manifest;
 mod prepare;
-mod proof;
+pub mod proof;
 
 use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
 use crate::keyring;
 use crate::pg::bgworker::{self, Handle};
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, interrupts, server};
+use crate::pg::{clock, interrupts};
 use crate::worker::child::Connection;
 use crate::worker::compression;
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
 use crate::worker::pulse::Pulse;
-use crate::worker::remains::{self, Destination};
 use crate::worker::work::Work;
-use archive::{Assembled, Line, Upload};
+use archive::{Assembled, Line};
 use copiers::Copiers;
 pub use copiers::default_jobs;
+use copies::Copies;
 use dump::{Dump, Source};
 use globals::Globals;
 use manifest::Facts;
-use prepare::{Prepared, prepare};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use prepare::prepare;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use walwarden_core::archive::Compression;
 use walwarden_core::backup_options::BackupOptions;
-use walwarden_core::memory::MemoryPlan;
 use walwarden_core::message::LeaderMessage;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{BackupKeys, Store, UploadItem, Uploaded};
+use walwarden_store::{BackupKeys, Uploaded};
 
-/// Buffers on their way to the upload; each holds up to a queue message.
-const ITEMS_IN_FLIGHT: usize = 32;
 /// How long copiers that were told to end are waited for.
 const COPIER_FAREWELL: Duration = Duration::from_millis(500);
 
@@ -56,22 +52,13 @@ pub struct Workshop {
     pub copiers: Vec<Handle>,
     globals: Option<Globals>,
     dump: Option<Dump>,
-    destination: Option<Destination>,
-    upload_id: Option<String>,
+    copies: Option<Copies>,
 }
 
 impl Workshop {
     /// Nothing runs yet.
     pub fn new(io: Io, options: BackupOptions) -> Self {
-        Self {
-            io,
-            options,
-            copiers: Vec::new(),
-            globals: None,
-            dump: None,
-            destination: None,
-            upload_id: None,
-        }
+        Self { io, options, copiers: Vec::new(), globals: None, dump: None, copies: None }
     }
 }
 
@@ -97,8 +84,8 @@ impl Work for Workshop {
     }
 
     fn clean_up(&self, limit: Duration) -> Result<()> {
-        match &self.destination {
-            Some(destination) => remains::clean_up(&self.io, destination, self.upload_id.as_deref(), limit),
+        match &self.copies {
+            Some(copies) => copies.clean_up(&self.io, limit),
             None => Ok(()),
         }
     }
@@ -108,8 +95,6 @@ impl Work for Workshop {
 fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     let prepared = prepare(job)?;
     let key = keyring::signing_key()?;
-    let keys = prepared.layout.backup_keys(job.id, job.queued_at.date_naive());
-    let store = remains::open_store(&prepared.storage.url, &prepared.options)?;
     let compression = transaction(|| compression::choose(workshop.options.compression.as_deref()))?;
 
     let wanted = usize::try_from(workshop.options.jobs.unwrap_or_else(default_jobs))
@@ -120,15 +105,14 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         job::set_compression(job.id, compression)?;
         job::start_running(job.id, segment.handle())
     })?;
-    // The storage is asked first: a wrong key or a missing bucket is told before any table is locked.
-    let begun = begin_upload(job, workshop, &prepared, &keys, &store)?;
+    Copies::begin(&workshop.io, job, &prepared, &mut workshop.copies)?;
     let connection = Connection::to_this_server()?;
     workshop.globals = Some(Globals::start(&connection, workshop.io.waker())?);
     set_phase(&segment, Phase::Locking);
     let mut copiers = Copiers::start_first(workshop, &segment)?;
     let (snapshot, sizes) = copiers.await_snapshot(job, workshop)?;
     let estimate = estimated_archive(segment.counters().estimated_bytes.load(Relaxed), compression);
-    let (upload, memory) = start_upload(workshop, begun, store.plan_part_size(estimate, prepared.part_size))?;
+    let (uploads, memory) = copies_of(&mut workshop.copies)?.start(&workshop.io, estimate)?;
 
     set_phase(&segment, Phase::Catalogs);
     let waker = workshop.io.waker().clone();
@@ -150,23 +134,25 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     copiers.send_to_all(workshop, &plan)?;
     let dump = workshop.dump.as_mut().ok_or_else(|| Error::internal("pg_dump is not running"))?;
     let line =
-        Line::new(&workshop.io, dump, copiers, upload, &segment, memory.ahead, workshop.options.max_rate)?;
-    let (assembled, uploaded) = line.assemble(&contents, compression)?;
+        Line::new(&workshop.io, dump, copiers, uploads, &segment, memory.ahead, workshop.options.max_rate)?;
+    let (assembled, outcomes) = line.assemble(&contents, compression)?;
     workshop.dump = None;
     workshop.copiers.clear();
+    let (io, copies) = (&workshop.io, copies_of(&mut workshop.copies)?);
+    let uploaded = copies.note_uploads(io, outcomes)?;
 
     segment.counters().stored_bytes.store(uploaded.size, Relaxed);
     segment.counters().verifying_since.store(clock::now().timestamp_micros(), Relaxed);
     set_phase(&segment, Phase::Verifying);
-    finalize(job, &keys, &assembled, &uploaded)?;
-    proof::archive(&workshop.io, &store, &keys, &uploaded, &segment.counters().verified_bytes)?;
-    let globals = proof::put(&workshop.io, &store, &keys.globals, globals)?;
+    finalize(job, &copies.keys, &assembled, &uploaded)?;
+    copies.prove_archive(io, &uploaded, &segment)?;
+    let globals = copies.put_globals(io, &globals)?;
 
     set_phase(&segment, Phase::Signing);
     let facts = Facts {
         job,
         prepared: &prepared,
-        keys: &keys,
+        keys: &copies.keys,
         snapshot: &snapshot,
         contents: &contents,
         assembled: &assembled,
@@ -177,53 +163,20 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     };
     let manifest = manifest::build(&facts)?;
     let signature = key.sign(&manifest);
-    proof::manifest(&workshop.io, &store, &keys, &manifest, signature, &key.public())?;
+    copies.put_manifest(io, &manifest, signature, &key.public())?;
     transaction(|| {
         let body =
             String::from_utf8(manifest.clone()).map_err(|_| Error::internal("a manifest is not text"))?;
-        crate::catalog::manifest::insert(job.id, &body, &signature)?;
-        job::complete(job.id)
+        if copies.record(uploaded.size, &body, &signature)? {
+            job::complete(job.id)
+        } else {
+            job::complete_in_part(job.id)
+        }
     })
 }
 
-/// Note what will have to be removed, begin the upload, and note its id.
-fn begin_upload(
-    job: &Job,
-    workshop: &mut Workshop,
-    prepared: &Prepared,
-    keys: &BackupKeys,
-    store: &Store,
-) -> Result<walwarden_store::Upload> {
-    let destination = Destination {
-        url: prepared.storage.url.clone(),
-        options: prepared.options.clone(),
-        manifest_key: keys.manifest.clone(),
-        keys: vec![keys.signature.clone(), keys.globals.clone(), keys.archive.clone()],
-        upload_key: keys.archive.clone(),
-        server: server::running(),
-        noted_at: clock::now(),
-    };
-    let noted = destination.to_json()?;
-    transaction(|| job::set_remains(job.id, &noted, None))?;
-    workshop.destination = Some(destination);
-
-    let begun = {
-        let (store, key) = (store.clone(), keys.archive.clone());
-        match workshop.io.run(async move { store.begin_upload(&key).await }) {
-            Ok(begun) => begun,
-            Err(error) => {
-                if is_refusal(error.class) {
-                    workshop.destination = None;
-                    transaction(|| job::clear_remains(job.id))?;
-                }
-                return Err(error);
-            }
-        }
-    };
-    workshop.upload_id = Some(begun.id().to_owned());
-    transaction(|| job::set_remains(job.id, &noted, workshop.upload_id.as_deref()))?;
-
-    Ok(begun)
+fn copies_of(copies: &mut Option<Copies>) -> Result<&mut Copies> {
+    copies.as_mut().ok_or_else(|| Error::internal("a backup has no copies"))
 }
 
 /// About the most that becomes of tables that take so many bytes on disk. As text, bytea is twice as long and compressed
@@ -235,26 +188,6 @@ fn estimated_archive(table_bytes: u64, compression: Compression) -> u64 {
         Compression::Gzip { .. } | Compression::Zstd { .. } => 125,
     };
     table_bytes.saturating_mul(percent) / 100
-}
-
-/// Let the upload wait for bytes, within the memory there is.
-fn start_upload(
-    workshop: &Workshop,
-    begun: walwarden_store::Upload,
-    part_size: u64,
-) -> Result<(Upload, MemoryPlan)> {
-    let memory = MemoryPlan::of(crate::guc::max_memory(), part_size)?;
-    let (sender, receiver) = mpsc::channel::<UploadItem>(ITEMS_IN_FLIGHT);
-    let stored = Arc::new(AtomicU64::new(0));
-    let part_size =
-        usize::try_from(part_size).map_err(|_| Error::internal("a part is larger than memory"))?;
-    let task = workshop.io.spawn(begun.run(
-        receiver,
-        part_size,
-        memory.parts_in_flight as usize,
-        Arc::clone(&stored),
-    ))?;
-    Ok((Upload::new(sender, task, stored), memory))
 }
 
 /// What pg_dumpall wrote: it began before pg_dump, and a failure of it is told before any row is copied.
@@ -269,17 +202,6 @@ fn await_globals(workshop: &mut Workshop) -> Result<Vec<u8>> {
         pulse.beat()?;
         interrupts::wait(Some(workshop.io.waker()), Duration::from_millis(10))?;
     }
-}
-
-/// Whether storage answered with a clear no, so that nothing was begun there.
-fn is_refusal(class: ErrorClass) -> bool {
-    matches!(
-        class,
-        ErrorClass::StoragePermission
-            | ErrorClass::StorageNotFound
-            | ErrorClass::StorageConflict
-            | ErrorClass::StorageFull
-    )
 }
 
 fn finalize(job: &Job, keys: &BackupKeys, assembled: &Assembled, uploaded: &Uploaded) -> Result<()> {

@@ -1,14 +1,15 @@
 //! The leader: one process for one running job. It keeps the job's state, whatever the work; its transactions are short.
 
-use crate::catalog::database;
 use crate::catalog::job::{self, Job};
 use crate::catalog::task::{RestoreOrder, Task};
+use crate::catalog::{backup_copy, database};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::caught::caught;
 use crate::pg::locks::Claim;
 use crate::pg::transaction::{self, transaction};
 use crate::pg::{extension, interrupts};
 use crate::worker::backup::Workshop;
+use crate::worker::copy::Copying;
 use crate::worker::io::Io;
 use crate::worker::restore::Restore;
 use crate::worker::restore::rows::RowsRestore;
@@ -98,6 +99,14 @@ fn run(job: &Job) -> Result<()> {
             Box::new(TableRestore::new(io, *backup, order.clone()))
         }
         Task::RestoreTest { backup, order } => Box::new(RestoreTest::new(io, *backup, order.clone())),
+        Task::Copy { backup } => {
+            let target = job.storages.first().cloned();
+            Box::new(Copying::new(
+                io,
+                *backup,
+                target.ok_or_else(|| Error::internal("a copy has no storage"))?,
+            ))
+        }
     };
     // What is raised instead of returned, by PostgreSQL or by a defect, is the job's error all the same.
     match caught(|| work.run(job)).or_else(|error| transaction::settle(Err(error))) {
@@ -169,13 +178,20 @@ fn tell(job: &Job, error: &Error, canceled: bool, clean: bool) -> Result<()> {
         } else {
             job::fail(job.id, error)?;
         }
-        if clean { job::clear_remains(job.id) } else { Ok(()) }
+        backup_copy::fail_unfinished_of(job.id, error)?;
+        if clean { clear_remains(job.id) } else { Ok(()) }
     })
+}
+
+/// Nothing is left.
+fn clear_remains(job: Uuid) -> Result<()> {
+    backup_copy::clear_remains_of(job)?;
+    job::set_scratch(job, None)
 }
 
 fn clean_up_at_leisure(job: &Job, work: &dyn Work) -> Result<()> {
     match work.clean_up(CLEAN_UP) {
-        Ok(()) => transaction(|| job::clear_remains(job.id)),
+        Ok(()) => transaction(|| clear_remains(job.id)),
         Err(error) if error.class == ErrorClass::Terminated => Err(error),
         // Logged once already; the next tick or leader tries again.
         Err(_) => Ok(()),

@@ -1,6 +1,6 @@
 //! After the dead: jobs whose leader is gone become failed, and what they left in storage is removed.
 
-use crate::catalog::{audit, job};
+use crate::catalog::{audit, backup_copy, job};
 use crate::pg::databases;
 use crate::pg::locks::Claim;
 use crate::pg::transaction::transaction;
@@ -47,25 +47,26 @@ fn mark_lost(id: Uuid) -> Result<()> {
         .detail("It was killed, or the server was restarted, while the job ran.")
         .hint("Look into the server's log around the time the job started, then run it again.");
     job::fail(id, &error)?;
+    backup_copy::fail_unfinished_of(id, &error)?;
     audit::append(&format!("{}.reaped", job::kind(id)?), Some(id), &audit::actor(), "{}")?;
     Ok(())
 }
 
 fn clean_up_remains() -> Result<()> {
-    let all = transaction(job::with_remains)?;
+    let all = transaction(backup_copy::with_remains)?;
     if all.is_empty() {
         return Ok(());
     }
     let io = Io::start()?;
     for one in all {
         match remains::clean_up_lost(&io, &one, CLEAN_UP_LIMIT) {
-            Ok(Cleaned::Removed) => transaction(|| job::clear_remains(one.job))?,
+            Ok(Cleaned::Removed) => transaction(|| backup_copy::clear_remains(one.backup, &one.storage))?,
             Ok(Cleaned::Proven) => {
                 pgrx::log!(
                     "walwarden: job {} was lost, but its backup is complete in storage and stays",
-                    one.job
+                    one.backup
                 );
-                transaction(|| job::clear_remains(one.job))?;
+                transaction(|| backup_copy::clear_remains(one.backup, &one.storage))?;
             }
             // This server may be a copy of the one that runs the job: a later tick decides.
             Ok(Cleaned::NotYet) => {}
@@ -73,7 +74,7 @@ fn clean_up_remains() -> Result<()> {
             Err(error) if error.class == ErrorClass::Terminated || error.class == ErrorClass::Canceled => {
                 return Err(error);
             }
-            Err(error) => crate::error::log(&error, &format!("cleaning up after job {}", one.job)),
+            Err(error) => crate::error::log(&error, &format!("cleaning up after job {}", one.backup)),
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! What a job that does not complete must not leave behind: its upload and its objects. Written down in the job's
 //! row before the first byte goes out, so that whoever comes next can clean up after a process that was killed.
 
-use crate::catalog::job::Remains;
+use crate::catalog::backup_copy::Remains;
 use crate::pg::{clock, server};
 use crate::worker::io::Io;
 use chrono::{DateTime, Utc};
@@ -32,7 +32,7 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// As it stands in `job.cleanup_storage`.
+    /// As it stands in `backup_copy.cleanup`.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self)
             .map_err(|cause| Error::internal(format!("could not write a destination: {cause}")))
@@ -81,7 +81,7 @@ pub enum Cleaned {
 
 /// Remove what a lost job left, within a time, unless it is not ours to remove.
 pub fn clean_up_lost(io: &Io, remains: &Remains, limit: Duration) -> Result<Cleaned> {
-    let destination = Destination::from_json(&remains.storage)?;
+    let destination = Destination::from_json(&remains.cleanup)?;
     let Destination { server: writer, noted_at, .. } = &destination;
     match Removal::of(writer, *noted_at, remains.finalizing, &server::running(), clock::now()) {
         Removal::NotYet => return Ok(Cleaned::NotYet),

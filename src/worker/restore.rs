@@ -99,7 +99,7 @@ fn begin(job: &Job, io: &Io, backup: Uuid, workers: usize) -> Result<(Segment, S
     let segment = Segment::create(workers)?;
     transaction(|| job::start_running(job.id, segment.handle()))?;
     set_phase(&segment, Phase::Fetching);
-    let subject = subject::fetch(io, backup)?;
+    let subject = subject::fetch(io, job, backup)?;
     backup::require_restorable(&subject.manifest.server_version)?;
     subject.require_archive(io)?;
     Ok((segment, subject))

@@ -1,7 +1,7 @@
 //! The backup that a job is about: fetched, and proven to be what this server signed, or the server it was discovered of.
 
 use crate::catalog::backup::{self, Backup};
-use crate::catalog::job::{self, ArchiveFacts, ObjectKeys};
+use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
 use crate::catalog::storage::Storage;
 use crate::keyring;
 use crate::pg::transaction::transaction;
@@ -24,16 +24,23 @@ pub struct Subject {
     pub manifest: Manifest,
     /// The manifest's key.
     pub manifest_key: String,
+    /// The manifest as it was signed.
+    pub body: Vec<u8>,
+    /// Its signature.
+    pub signature: [u8; 64],
+    /// The key that signed it.
+    pub public_key: PublicKey,
 }
 
-/// Fetch the manifest and its signature, and believe it only if everything about it is right.
+/// Fetch the manifest and its signature from the storage of the job that is about it, and believe it only if everything about it
+/// is right.
 ///
 /// # Errors
 /// `StorageCorrupt` where it is not what was signed, or not this backup's; `StorageNotFound` where it is missing; `Key`
 /// where the key that signed it is not known here.
-pub fn fetch(io: &Io, job: Uuid) -> Result<Subject> {
-    let backup = transaction(|| backup::find(job))?;
-    prove(io, job, backup)
+pub fn fetch(io: &Io, job: &Job, backup: Uuid) -> Result<Subject> {
+    let found = transaction(|| backup::find(backup, job.storages.first().map(String::as_str)))?;
+    prove(io, backup, found)
 }
 
 /// The same of a backup that was found.
@@ -64,7 +71,19 @@ pub fn prove(io: &Io, job: Uuid, backup: Backup) -> Result<Subject> {
     }
     key.verify_strict(&body, &signature)
         .map_err(|_| wrong(&backup.manifest_key, "Its signature is not of these bytes."))?;
-    Ok(Subject { store, storage: backup.storage, manifest, manifest_key: backup.manifest_key })
+    let signature = signature
+        .as_ref()
+        .try_into()
+        .map_err(|_| wrong(&backup.manifest_key, "Its signature is too long."))?;
+    Ok(Subject {
+        store,
+        storage: backup.storage,
+        manifest,
+        manifest_key: backup.manifest_key,
+        body: backup.manifest,
+        signature,
+        public_key: key,
+    })
 }
 
 impl Subject {

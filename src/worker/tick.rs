@@ -3,7 +3,7 @@
 
 use crate::catalog::schedule::{self, Schedule};
 use crate::catalog::task::Task;
-use crate::catalog::{audit, backup, database, job};
+use crate::catalog::{audit, backup, backup_copy, database, job};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter, NEVER};
@@ -52,12 +52,20 @@ fn tick() -> Result<()> {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");
     }
+    transaction(queue_missing_copies)?;
     start_waiting_jobs()?;
     if transaction(|| {
-        Ok(!job::with_remains()?.is_empty() || !job::with_scratch()?.is_empty() || job::any_queued()?)
+        Ok(!backup_copy::with_remains()?.is_empty() || !job::with_scratch()?.is_empty() || job::any_queued()?)
     })? {
         let soon = now + UNFINISHED_BUSINESS;
         next = Some(next.map_or(soon, |time| time.min(soon)));
+    }
+    for time in
+        transaction(|| Ok([job::next_run_after()?, backup_copy::next_try_at()?]))?.into_iter().flatten()
+    {
+        // What is overdue waits for a leader that is under way.
+        let time = time.max(now + UNFINISHED_BUSINESS);
+        next = Some(next.map_or(time, |earliest| earliest.min(time)));
     }
     let due = next.map_or(NEVER, |time| time.timestamp_micros());
     shared::post(Letter { database, due });
@@ -111,35 +119,60 @@ fn queue_one(
     if late {
         return Ok(());
     }
-    let task = if job::unfinished_of(&schedule.name, kind)?.is_some() { None } else { due(schedule, kind)? };
-    let Some((task, storage)) = task else {
+    let tasks =
+        if job::unfinished_of(&schedule.name, kind)?.is_some() { Vec::new() } else { due(schedule, kind)? };
+    if tasks.is_empty() {
         return note(schedule, &format!("{kind}.skipped"), latest, None);
-    };
-    job::insert(&job::NewJob {
-        id: Uuid::now_v7(),
-        task,
-        schedule: Some(&schedule.name),
-        trigger: Trigger::Schedule,
-        scheduled_for: Some(latest),
-        storage: &storage,
-        requested_by: "walwarden",
-    })?;
+    }
+    for (task, storages) in tasks {
+        job::insert(&job::NewJob {
+            id: Uuid::now_v7(),
+            task,
+            schedule: Some(&schedule.name),
+            trigger: Trigger::Schedule,
+            scheduled_for: Some(latest),
+            storages: &storages,
+            attempt: 1,
+            run_after: None,
+            requested_by: "walwarden",
+        })?;
+    }
     Ok(())
 }
 
-/// What is to be done, and the storage it is about; None when there is nothing to do it with.
-fn due(schedule: &Schedule, kind: JobKind) -> Result<Option<(Task, String)>> {
+/// Queue the copies that some storage lacks.
+fn queue_missing_copies() -> Result<()> {
+    for (backup, storage, schedule) in backup_copy::due_to_be_made()? {
+        job::insert(&job::NewJob {
+            id: Uuid::now_v7(),
+            task: Task::Copy { backup },
+            schedule: schedule.as_deref(),
+            trigger: Trigger::Schedule,
+            scheduled_for: None,
+            storages: &[storage],
+            attempt: 1,
+            run_after: None,
+            requested_by: "walwarden",
+        })?;
+    }
+    Ok(())
+}
+
+/// What is to be done, and the storages it is about; nothing when there is nothing to do it with.
+fn due(schedule: &Schedule, kind: JobKind) -> Result<Vec<(Task, Vec<String>)>> {
     if kind == JobKind::Backup {
         let definition = &schedule.definition;
-        let storage = definition.storages.first().cloned();
-        return Ok(storage.map(|storage| (Task::Backup(definition.backup.clone()), storage)));
+        return Ok(vec![(Task::Backup(definition.backup.clone()), definition.storages.clone())]);
     }
-    let Some((backup, storage)) = backup::newest_of(&schedule.name)? else { return Ok(None) };
-    let task = match kind {
-        JobKind::RestoreTest => Task::RestoreTest { backup, order: schedule.test() },
-        _ => Task::Verify { backup, depth: schedule.definition.verify_depth },
-    };
-    Ok(Some((task, storage)))
+    let Some(backup) = backup::newest_of(&schedule.name)? else { return Ok(Vec::new()) };
+    if kind == JobKind::RestoreTest {
+        let of = backup::find(backup, None)?;
+        return Ok(vec![(Task::RestoreTest { backup, order: schedule.test() }, vec![of.storage.name])]);
+    }
+    // Each of its copies may be damaged by itself.
+    let depth = schedule.definition.verify_depth;
+    let copies = backup::storages_of(backup)?;
+    Ok(copies.into_iter().map(|storage| (Task::Verify { backup, depth }, vec![storage])).collect())
 }
 
 fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&str, u64)>) -> Result<()> {

@@ -68,7 +68,7 @@ impl Work for Verification {
         let segment = Segment::create(0)?;
         transaction(|| job::start_running(job.id, segment.handle()))?;
         set_phase(&segment, Phase::Verifying);
-        let subject = subject::fetch(&self.io, self.backup)?;
+        let subject = subject::fetch(&self.io, job, self.backup)?;
         let manifest = &subject.manifest;
         let counters = segment.counters();
         counters.tables_total.store(manifest.totals.tables, Relaxed);

@@ -88,11 +88,13 @@ pub enum JobKind {
     Restore,
     /// Restore into a throw-away database, to prove that it can be done.
     RestoreTest,
+    /// Copy a backup from one storage into another.
+    Copy,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [JobKind; 4] = [Self::Backup, Self::Verify, Self::Restore, Self::RestoreTest];
+    pub const ALL: [JobKind; 5] = [Self::Backup, Self::Verify, Self::Restore, Self::RestoreTest, Self::Copy];
 
     /// The stable name, as in `jobs.kind`.
     pub const fn name(self) -> &'static str {
@@ -101,6 +103,7 @@ impl JobKind {
             Self::Verify => "verify",
             Self::Restore => "restore",
             Self::RestoreTest => "restore_test",
+            Self::Copy => "copy",
         }
     }
 }

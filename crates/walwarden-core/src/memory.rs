@@ -17,23 +17,23 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// For so many bytes in all, when the archive goes out in parts of this size.
+    /// For so many bytes in all, when the archive goes out to so many storages at once in parts of this size.
     ///
     /// # Errors
     /// `Resources` if not even one part fits.
-    pub fn of(max_memory: u64, part_size: u64) -> Result<Self> {
+    pub fn of(max_memory: u64, part_size: u64, storages: u64) -> Result<Self> {
         let ahead = max_memory / 4;
         let for_parts = max_memory.saturating_sub(ahead + FIXED);
-        match for_parts / part_size.max(1) {
-            0 => Err(too_little(max_memory, part_size)),
+        match for_parts / part_size.saturating_mul(storages).max(1) {
+            0 => Err(too_little(max_memory, part_size, storages)),
             parts => Ok(Self { ahead, parts_in_flight: (parts - 1).min(MOST_PARTS_IN_FLIGHT) }),
         }
     }
 }
 
-fn too_little(max_memory: u64, part_size: u64) -> Error {
+fn too_little(max_memory: u64, part_size: u64, storages: u64) -> Error {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let needed = (part_size + FIXED).saturating_mul(4).div_ceil(3);
+    let needed = (part_size.saturating_mul(storages) + FIXED).saturating_mul(4).div_ceil(3);
     Error::new(ErrorClass::Resources, "walwarden.max_memory is too small for a backup of this size")
         .detail(format!(
             "The archive goes out in parts of {} MB: so large that storage's 10,000 parts hold it, or as the storage's option \
@@ -53,10 +53,11 @@ mod tests {
 
     #[test]
     fn the_default_has_four_small_parts_under_way_or_one_large_one() {
-        let of = |part_size| MemoryPlan::of(256 * MIB, part_size).map(|plan| plan.parts_in_flight);
+        let of = |part_size| MemoryPlan::of(256 * MIB, part_size, 1).map(|plan| plan.parts_in_flight);
         assert_eq!(of(8 * MIB).unwrap(), 4);
         assert_eq!(of(88 * MIB).unwrap(), 1);
         assert_eq!(of(176 * MIB).unwrap(), 0);
+        assert_eq!(MemoryPlan::of(256 * MIB, 8 * MIB, 8).unwrap().parts_in_flight, 1);
         let error = of(177 * MIB).unwrap_err();
         assert_eq!(error.class, ErrorClass::Resources);
         assert_eq!(error.hint.unwrap(), "Set walwarden.max_memory to 258 MB or more.");
@@ -64,14 +65,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_never_more_and_the_hint_helps(max_memory in 0..1u64 << 40, part_size in 1..1u64 << 33) {
-            match MemoryPlan::of(max_memory, part_size) {
+        fn it_is_never_more_and_the_hint_helps(max_memory in 0..1u64 << 40, part_size in 1..1u64 << 33, storages in 1..9u64) {
+            match MemoryPlan::of(max_memory, part_size, storages) {
                 Ok(plan) => {
-                    prop_assert!(plan.ahead + FIXED + (plan.parts_in_flight + 1) * part_size <= max_memory);
+                    prop_assert!(plan.ahead + FIXED + (plan.parts_in_flight + 1) * part_size * storages <= max_memory);
                 }
                 Err(_) => {
-                    let needed = (part_size + FIXED).saturating_mul(4).div_ceil(3).next_multiple_of(MIB);
-                    prop_assert!(MemoryPlan::of(needed, part_size).is_ok());
+                    let needed = (part_size * storages + FIXED).saturating_mul(4).div_ceil(3).next_multiple_of(MIB);
+                    prop_assert!(MemoryPlan::of(needed, part_size, storages).is_ok());
                 }
             }
         }

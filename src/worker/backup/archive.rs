@@ -3,20 +3,18 @@
 
 use super::copiers::Copiers;
 use super::dump::{Dump, DumpEvent};
+use super::fan::Fan;
 use super::inbox::{Arrival, Inbox};
 use crate::pg::interrupts;
 use crate::pg::queue::Sender;
 use crate::pg::segment::Segment;
-use crate::worker::io::{Io, Task};
+use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
 use crate::worker::pulse::{LONGEST_SLEEP, Pulse};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use walwarden_core::archive::{Assembler, BlockIndex, Compression, PiecePlan, PlannedTable, TableSize, Toc};
 use walwarden_core::archive::{leave_out_extension, split, wait_for_descendants};
 use walwarden_core::message::{CopierMessage, LeaderMessage};
@@ -58,6 +56,9 @@ impl Assembled {
     }
 }
 
+/// What became of each upload, by the copy that it is of.
+pub type Outcomes = Vec<(usize, Result<Uploaded>)>;
+
 /// Everything the assembling waits on.
 pub struct Line<'a> {
     /// Storage threads.
@@ -68,37 +69,14 @@ pub struct Line<'a> {
     inbox: Inbox,
     /// Ends the copier that holds the snapshot.
     first_copier: Sender,
-    /// Bytes to the upload.
-    pub upload: Upload,
+    /// Bytes to the uploads.
+    uploads: Fan,
     /// Counters for onlookers.
     pub segment: &'a Segment,
     gathered: Vec<u8>,
     rate: Option<Rate>,
     began: Instant,
     pulse: Pulse,
-}
-
-/// The upload that runs on the storage threads.
-pub struct Upload {
-    items: mpsc::Sender<UploadItem>,
-    task: Task<Uploaded>,
-    stored: Arc<AtomicU64>,
-}
-
-impl Upload {
-    /// An upload reading from the other end of `items`, counting what storage has in `stored`.
-    pub fn new(items: mpsc::Sender<UploadItem>, task: Task<Uploaded>, stored: Arc<AtomicU64>) -> Self {
-        Self { items, task, stored }
-    }
-
-    /// An upload has no reason to end before its stream does, but to fail.
-    fn check(&mut self) -> Result<()> {
-        match self.task.try_take() {
-            None => Ok(()),
-            Some(Err(error)) => Err(error),
-            Some(Ok(_)) => Err(Error::internal("the upload ended before the archive did")),
-        }
-    }
 }
 
 impl<'a> Line<'a> {
@@ -108,7 +86,7 @@ impl<'a> Line<'a> {
         io: &'a Io,
         dump: &'a mut Dump,
         copiers: Copiers,
-        upload: Upload,
+        uploads: Fan,
         segment: &'a Segment,
         ahead: u64,
         max_rate: Option<u64>,
@@ -122,7 +100,7 @@ impl<'a> Line<'a> {
             dump,
             inbox,
             first_copier,
-            upload,
+            uploads,
             segment,
             gathered,
             rate,
@@ -133,13 +111,13 @@ impl<'a> Line<'a> {
 
     /// Sleep until something happens; notice a failed upload and a dropped extension.
     fn pause(&mut self) -> Result<()> {
-        self.upload.check()?;
+        self.uploads.check()?;
         self.pulse()?;
         interrupts::wait(Some(self.io.waker()), LONGEST_SLEEP)
     }
 
     fn pulse(&mut self) -> Result<()> {
-        self.segment.counters().stored_bytes.store(self.upload.stored.load(Relaxed), Relaxed);
+        self.segment.counters().stored_bytes.store(self.uploads.stored(), Relaxed);
         if self.pulse.beat()? {
             self.inbox.look_for_the_dead();
         }
@@ -155,7 +133,7 @@ impl<'a> Line<'a> {
             if left.is_zero() {
                 return Ok(());
             }
-            self.upload.check()?;
+            self.uploads.check()?;
             self.pulse()?;
             interrupts::wait(None, left.min(LONGEST_SLEEP))?;
         }
@@ -189,25 +167,21 @@ impl<'a> Line<'a> {
         if let UploadItem::Bytes(bytes) = &item {
             self.keep_rate(bytes.len())?;
         }
-        match self.upload.items.try_send(item) {
-            Ok(()) => Ok(()),
-            // The upload has ended, which it only does early when it failed.
-            Err(mpsc::error::TrySendError::Closed(_)) => loop {
-                self.pause()?;
-            },
-            Err(mpsc::error::TrySendError::Full(item)) => {
-                let items = self.upload.items.clone();
-                let mut waiting = self.io.spawn(async move {
-                    // A closed channel shows in the upload's own outcome.
-                    let _ = items.send(item).await;
-                    Ok(())
-                })?;
-                while waiting.try_take().is_none() {
-                    self.pause()?;
-                }
-                Ok(())
-            }
+        let full = self.uploads.try_send(&item);
+        if full.is_empty() {
+            return Ok(());
         }
+        let mut waiting = self.io.spawn(async move {
+            for items in full {
+                // A closed channel shows in the upload's own outcome.
+                let _ = items.send(item.clone()).await;
+            }
+            Ok(())
+        })?;
+        while waiting.try_take().is_none() {
+            self.pause()?;
+        }
+        Ok(())
     }
 
     fn next_event(&mut self) -> Result<DumpEvent> {
@@ -219,12 +193,12 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Write the whole archive. Ends with the upload complete.
+    /// Write the whole archive. Ends with what became of every upload.
     pub fn assemble(
         mut self,
         contents: &Contents,
         compression: Compression,
-    ) -> Result<(Assembled, Uploaded)> {
+    ) -> Result<(Assembled, Outcomes)> {
         let mut assembler = Assembler::new(compression);
         let head = assembler.start(&contents.toc)?;
         self.send_bytes(&head)?;
@@ -250,10 +224,10 @@ impl<'a> Line<'a> {
         self.finish(assembled)
     }
 
-    fn finish(mut self, assembled: Assembled) -> Result<(Assembled, Uploaded)> {
+    fn finish(mut self, assembled: Assembled) -> Result<(Assembled, Outcomes)> {
         loop {
-            if let Some(uploaded) = self.upload.task.try_take() {
-                return Ok((assembled, uploaded?));
+            if let Some(outcomes) = self.uploads.try_finish() {
+                return Ok((assembled, outcomes));
             }
             self.pulse()?;
             interrupts::wait(Some(self.io.waker()), LONGEST_SLEEP)?;
@@ -325,7 +299,7 @@ impl<'a> Line<'a> {
             }
         }
         while !self.dump.try_finish()? {
-            self.upload.check()?;
+            self.uploads.check()?;
             interrupts::wait(Some(self.io.waker()), Duration::from_millis(10))?;
         }
         Ok(())

@@ -18,11 +18,7 @@ pub struct Prepared {
     /// Name of the database.
     pub database_name: String,
     /// Where the backup goes.
-    pub storage: Storage,
-    /// The storage's options.
-    pub options: serde_json::Value,
-    /// Size of the upload's parts, if the storage's options say.
-    pub part_size: Option<u64>,
+    pub places: Vec<Place>,
     /// Paths of this database's objects.
     pub layout: Layout,
     /// First part of the paths.
@@ -33,16 +29,22 @@ pub struct Prepared {
     pub schedules: Vec<Schedule>,
 }
 
+/// A storage that the backup goes to.
+pub struct Place {
+    /// The storage.
+    pub storage: Storage,
+    /// Its options.
+    pub options: serde_json::Value,
+    /// Size of the upload's parts, if they say.
+    pub part_size: Option<u64>,
+}
+
 /// Read them.
 pub fn prepare(job: &Job) -> Result<Prepared> {
     transaction(|| {
         let identity = database::identity()?;
         identity.require_this_database()?;
-        let storage = storage::find(&job.storage)?;
-        let options = serde_json::from_str(&storage.options).map_err(|cause| {
-            Error::internal(format!("options of storage \"{}\" are not JSON: {cause}", storage.name))
-        })?;
-        let part_size = StorageOptions::parse(&Location::parse(&storage.url)?, &options)?.part_size();
+        let places = job.storages.iter().map(|name| place(name)).collect::<Result<_>>()?;
         let organization = crate::guc::organization();
         let layout = Layout::new(&organization, identity.id)?;
         let (database_bytes, database_name) = server::database_name()?;
@@ -50,15 +52,21 @@ pub fn prepare(job: &Job) -> Result<Prepared> {
             identity,
             database_bytes,
             database_name,
-            storage,
-            options,
-            part_size,
+            places,
             layout,
             organization,
             extensions: extensions()?,
             schedules: schedule::all()?,
         })
     })
+}
+
+fn place(name: &str) -> Result<Place> {
+    let storage = storage::find(name)?;
+    let options = serde_json::from_str(&storage.options)
+        .map_err(|cause| Error::internal(format!("options of storage \"{name}\" are not JSON: {cause}")))?;
+    let part_size = StorageOptions::parse(&Location::parse(&storage.url)?, &options)?.part_size();
+    Ok(Place { storage, options, part_size })
 }
 
 fn extensions() -> Result<Vec<(String, String)>> {

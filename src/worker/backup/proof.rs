@@ -29,27 +29,38 @@ pub struct PutObject {
     pub sha256: [u8; 32],
 }
 
-/// Read the archive back, part by part; `verified` shows how many bytes agree so far.
+/// Read the archive back from each storage, part by part; `verified` shows how many bytes of it agree so far. Gives what
+/// became of each.
 pub fn archive(
     io: &Io,
-    store: &Store,
+    stores: &[(usize, Store)],
     keys: &BackupKeys,
     uploaded: &Uploaded,
     verified: &AtomicU64,
-) -> Result<()> {
-    let (store, key, uploaded) = (store.clone(), keys.archive.clone(), uploaded.clone());
+) -> Result<Vec<(usize, Result<()>)>> {
     // The threads outlive a leader that is told to stop, and its shared memory does not: they count by themselves.
     let read = Arc::new(AtomicU64::new(0));
-    let reading = Arc::clone(&read);
-    let mut task = io.spawn(async move {
-        store.verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &reading, WINDOWS).await
-    })?;
+    let mut tasks = Vec::new();
+    for (copy, store) in stores {
+        let (store, key, uploaded) = (store.clone(), keys.archive.clone(), uploaded.clone());
+        let reading = Arc::clone(&read);
+        let task = io.spawn(async move {
+            store
+                .verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &reading, WINDOWS)
+                .await
+        })?;
+        tasks.push((*copy, task, None));
+    }
+    let copies = stores.len().max(1) as u64;
     let mut pulse = Pulse::new();
     loop {
-        let outcome = task.try_take();
-        verified.store(read.load(Relaxed), Relaxed);
-        if let Some(outcome) = outcome {
-            return outcome;
+        for (_, task, outcome) in tasks.iter_mut().filter(|(_, _, outcome)| outcome.is_none()) {
+            *outcome = task.try_take();
+        }
+        verified.store(read.load(Relaxed) / copies, Relaxed);
+        if tasks.iter().all(|(_, _, outcome)| outcome.is_some()) {
+            let outcomes = tasks.into_iter().filter_map(|(copy, _, outcome)| Some((copy, outcome?)));
+            return Ok(outcomes.collect());
         }
         pulse.beat()?;
         interrupts::wait(Some(io.waker()), SHOW_VERIFIED)?;
