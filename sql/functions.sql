@@ -85,8 +85,8 @@ CREATE FUNCTION walwarden.resume(name text) RETURNS void
     AS 'MODULE_PATHNAME', 'resume_wrapper';
 COMMENT ON FUNCTION walwarden.resume(text) IS 'let a paused schedule fire again; times that passed meanwhile do not fire';
 
-CREATE FUNCTION walwarden._next_run(cron text, time_zone text) RETURNS timestamptz
-    LANGUAGE c STABLE PARALLEL SAFE
+CREATE FUNCTION walwarden._next_run(database text, name text, kind text, definition text) RETURNS timestamptz
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', '_next_run_wrapper';
 
 -- Storages
@@ -222,7 +222,8 @@ CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone 
         verify_cron text DEFAULT NULL, verify_depth text DEFAULT 'full', restore_test_cron text DEFAULT NULL,
         smoke text DEFAULT NULL, expect text DEFAULT NULL, description text DEFAULT NULL, "group" text DEFAULT NULL,
         timeout interval DEFAULT NULL, retries integer DEFAULT NULL, retry_delay interval DEFAULT NULL,
-        rpo interval DEFAULT NULL, storages text[] DEFAULT NULL) RETURNS timestamptz
+        rpo interval DEFAULT NULL, storages text[] DEFAULT NULL, jitter interval DEFAULT NULL,
+        on_overlap text DEFAULT 'skip', catch_up text DEFAULT 'none') RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF storage IS NOT NULL AND storages IS NOT NULL THEN
@@ -234,11 +235,12 @@ BEGIN
         'verify_cron', verify_cron, 'verify_depth', verify_depth, 'restore_test_cron', restore_test_cron,
         'smoke', smoke, 'expect', expect, 'description', description, 'group', "group",
         'timeout', walwarden._seconds('timeout', timeout), 'retries', retries,
-        'retry_delay', walwarden._seconds('retry_delay', retry_delay), 'rpo', walwarden._seconds('rpo', rpo)))::text);
+        'retry_delay', walwarden._seconds('retry_delay', retry_delay), 'rpo', walwarden._seconds('rpo', rpo),
+        'jitter', walwarden._seconds('jitter', jitter), 'on_overlap', on_overlap, 'catch_up', catch_up))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval, text[]) IS
-    'define a schedule, or define it anew: five-field cron in a time zone; blank runs by hand only; return the next run';
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval, text[], interval, text, text) IS
+    'define a schedule, or define it anew: five-field cron in a time zone, @daily and the like, or @every 6h; blank runs by hand only; return the next run';
 
 CREATE FUNCTION walwarden.add_storage(name text, url text, options jsonb DEFAULT '{}') RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

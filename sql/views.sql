@@ -99,8 +99,11 @@ COMMENT ON COLUMN walwarden.discovered_backups.damage IS 'what walwarden.verify(
 CREATE VIEW walwarden.schedules AS
 SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definition OPERATOR(pg_catalog.->>) 'time_zone' AS time_zone,
        walwarden._list(s.definition OPERATOR(pg_catalog.->) 'storages') AS storage, s.enabled,
-       CASE WHEN s.enabled THEN walwarden._next_run(s.definition OPERATOR(pg_catalog.->>) 'cron', s.definition OPERATOR(pg_catalog.->>) 'time_zone') END AS next_run,
+       CASE WHEN s.enabled THEN walwarden._next_run(d.id::text, s.name, 'backup', s.definition::text) END AS next_run,
        last.scheduled_for AS last_run, last.state AS last_state, last.id AS last_job,
+       pg_catalog.make_interval(secs => coalesce((s.definition OPERATOR(pg_catalog.->>) 'jitter')::double precision, 0)) AS jitter,
+       coalesce(s.definition OPERATOR(pg_catalog.->>) 'on_overlap', 'skip') AS on_overlap,
+       coalesce(s.definition OPERATOR(pg_catalog.->>) 'catch_up', 'none') AS catch_up,
        s.definition OPERATOR(pg_catalog.->>) 'description' AS description, s.definition OPERATOR(pg_catalog.->>) 'group' AS "group",
        (s.definition OPERATOR(pg_catalog.->>) 'jobs')::integer AS jobs, s.definition OPERATOR(pg_catalog.->>) 'compression' AS compression,
        (s.definition OPERATOR(pg_catalog.->>) 'max_rate')::bigint AS max_rate,
@@ -109,13 +112,13 @@ SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definitio
        pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'retry_delay')::double precision) AS retry_delay,
        s.definition OPERATOR(pg_catalog.->>) 'verify_cron' AS verify_cron,
        coalesce(s.definition OPERATOR(pg_catalog.->>) 'verify_depth', 'full') AS verify_depth,
-       CASE WHEN s.enabled THEN walwarden._next_run(s.definition OPERATOR(pg_catalog.->>) 'verify_cron', s.definition OPERATOR(pg_catalog.->>) 'time_zone') END AS next_verify,
+       CASE WHEN s.enabled THEN walwarden._next_run(d.id::text, s.name, 'verify', s.definition::text) END AS next_verify,
        s.definition OPERATOR(pg_catalog.->>) 'restore_test_cron' AS restore_test_cron,
        s.definition OPERATOR(pg_catalog.->>) 'smoke' AS smoke, s.definition OPERATOR(pg_catalog.->>) 'expect' AS expect,
-       CASE WHEN s.enabled THEN walwarden._next_run(s.definition OPERATOR(pg_catalog.->>) 'restore_test_cron', s.definition OPERATOR(pg_catalog.->>) 'time_zone') END AS next_restore_test,
+       CASE WHEN s.enabled THEN walwarden._next_run(d.id::text, s.name, 'restore_test', s.definition::text) END AS next_restore_test,
        pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'rpo')::double precision) AS rpo,
        s.created_by, s.created_at
-  FROM walwarden.schedule AS s
+  FROM walwarden.schedule AS s CROSS JOIN walwarden.database AS d
   LEFT JOIN LATERAL (SELECT j.id, j.scheduled_for, j.state FROM walwarden.job AS j
                       WHERE j.schedule OPERATOR(pg_catalog.=) s.name AND j.kind = 'backup'
                       ORDER BY j.queued_at DESC LIMIT 1) AS last ON true;

@@ -21,6 +21,7 @@ mod pulse;
 pub mod reaper;
 pub mod remains;
 pub mod restore;
+pub mod retry;
 pub mod start;
 pub mod subject;
 pub mod tick;

@@ -184,7 +184,9 @@ fn what_another_server_completed_stays() {
         Victim::Postmaster.kill(site);
         let lost = held.let_go(site);
         let noted = |field: &str| {
-            site.sql(&format!("SELECT cleanup ->> '{field}' FROM walwarden.backup_copy WHERE backup = '{lost}'"))
+            site.sql(&format!(
+                "SELECT cleanup ->> '{field}' FROM walwarden.backup_copy WHERE backup = '{lost}'"
+            ))
         };
         (noted("manifest_key"), noted("upload_key"), lost)
     };

@@ -3,7 +3,7 @@
 use super::job::required;
 use super::options;
 use super::restore::check_smoke;
-use crate::catalog::{schedule, storage};
+use crate::catalog::{database, schedule, storage};
 use crate::error::report;
 use crate::pg::shared::{self, Letter};
 use crate::pg::text::Text;
@@ -11,7 +11,8 @@ use crate::pg::{clock, server};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use walwarden_core::schedule::{Cron, Definition};
+use walwarden_core::job::JobKind;
+use walwarden_core::schedule::Definition;
 use walwarden_core::{Error, Result as CoreResult};
 
 /// Longest name of a schedule or storage, in bytes: as long as PostgreSQL's own names.
@@ -32,9 +33,8 @@ fn define(name: &str, given: Definition) -> CoreResult<Option<TimestampWithTimeZ
     let smoke_role = definition.smoke.as_ref().map(|_| server::session_user());
     schedule::upsert(name, &definition, smoke_role.as_deref())?;
     wake_launcher_at_commit();
-    let Some(cron) = &definition.cron else { return Ok(None) };
-    let parsed = Cron::parse(cron, &definition.time_zone)?;
-    Ok(parsed.next_after(clock::now()).map(clock::to_timestamptz))
+    let database = database::identity()?.id.to_string();
+    next_run(&database, name, JobKind::Backup, &definition)
 }
 
 /// Remove a schedule. Its jobs and backups stay.
@@ -61,11 +61,27 @@ pub fn resume(name: Text) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// When a schedule runs next, by the present clock; NULL when never.
+/// When jobs of a kind of a schedule run next, by the present clock; NULL when never.
 #[pg_extern(sql = false)]
-pub fn _next_run(cron: Option<Text>, time_zone: Text) -> Option<TimestampWithTimeZone> {
-    let parsed = Cron::parse(&cron?.0, &time_zone.0).ok()?;
-    parsed.next_after(clock::now()).map(clock::to_timestamptz)
+pub fn _next_run(
+    database: Text,
+    name: Text,
+    kind: Text,
+    definition: Text,
+) -> Result<Option<TimestampWithTimeZone>, ErrorReport> {
+    let next = || next_run(&database.0, &name.0, kind.0.parse()?, &options::read(&definition.0)?);
+    next().map_err(report)
+}
+
+fn next_run(
+    database: &str,
+    name: &str,
+    kind: JobKind,
+    definition: &Definition,
+) -> CoreResult<Option<TimestampWithTimeZone>> {
+    let timetable = definition.timetable(kind, database, name)?;
+    let next = timetable.and_then(|timetable| timetable.next_after(clock::now()));
+    Ok(next.map(|occurrence| clock::to_timestamptz(occurrence.fires_at)))
 }
 
 /// A name that people can type and that fits where PostgreSQL's names fit.

@@ -81,6 +81,10 @@ pub struct ObjectKeys<'a> {
     pub manifest: &'a str,
 }
 
+const COLUMNS: &str = "schedule, trigger, pg_catalog.to_jsonb(storages)::text, requested_by, \
+    (extract(epoch FROM queued_at) * 1000000)::bigint, kind, jobs, compression, max_rate, backup, depth, options::text, \
+    attempt, (extract(epoch FROM scheduled_for) * 1000000)::bigint";
+
 /// Queue a job. False when this scheduled time was queued before.
 pub fn insert(job: &NewJob<'_>) -> Result<bool> {
     let scheduled_for = job.scheduled_for.map(clock::to_text);
@@ -130,22 +134,35 @@ pub fn kind(id: Uuid) -> Result<JobKind> {
 /// queued → claimed. None when somebody else was first, or it was canceled.
 pub fn claim(id: Uuid) -> Result<Option<Job>> {
     let row = sql::query_one(
-        "UPDATE walwarden.job SET state = 'claimed', claimed_at = pg_catalog.clock_timestamp(), \
+        &format!(
+            "UPDATE walwarden.job SET state = 'claimed', claimed_at = pg_catalog.clock_timestamp(), \
          leader_pid = pg_catalog.pg_backend_pid() WHERE id = $1::uuid AND state = 'queued' \
-         RETURNING schedule, trigger, pg_catalog.to_jsonb(storages)::text, requested_by, \
-                   (extract(epoch FROM queued_at) * 1000000)::bigint, kind, jobs, compression, max_rate, backup, depth, \
-                   options::text, attempt, (extract(epoch FROM scheduled_for) * 1000000)::bigint",
+         RETURNING {COLUMNS}"
+        ),
         &[Some(&id.to_string())],
     )?;
-    let Some(row) = row else { return Ok(None) };
+    row.map(|row| from_row(id, &row)).transpose()
+}
+
+/// A job as it was queued; not found is an error.
+pub fn find(id: Uuid) -> Result<Job> {
+    let row = sql::query_one(
+        &format!("SELECT {COLUMNS} FROM walwarden.job WHERE id = $1::uuid"),
+        &[Some(&id.to_string())],
+    )?
+    .ok_or_else(|| unknown(id))?;
+    from_row(id, &row)
+}
+
+fn from_row(id: Uuid, row: &sql::Row) -> Result<Job> {
     let time = |micros| {
         DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::internal("a job's time is out of range"))
     };
     let storages = serde_json::from_str(&row.text(2)?)
         .map_err(|cause| Error::internal(format!("a job's storages cannot be read: {cause}")))?;
-    Ok(Some(Job {
+    Ok(Job {
         id,
-        task: Task::from_row(&row, 5)?,
+        task: Task::from_row(row, 5)?,
         schedule: row.get(0).map(str::to_owned),
         trigger: row.parse(1)?,
         scheduled_for: row.parse_nullable(13)?.map(time).transpose()?,
@@ -153,7 +170,7 @@ pub fn claim(id: Uuid) -> Result<Option<Job>> {
         storages,
         requested_by: row.text(3)?,
         queued_at: time(row.parse(4)?)?,
-    }))
+    })
 }
 
 /// When a job began to run.
@@ -349,14 +366,15 @@ pub fn begun() -> Result<Vec<Uuid>> {
     .collect()
 }
 
-/// The unfinished job of this kind of a schedule, if there is one.
-pub fn unfinished_of(schedule: &str, kind: JobKind) -> Result<Option<Uuid>> {
+/// Whether a schedule has unfinished jobs of this kind, and whether one of them waits to be taken up.
+pub fn unfinished_of(schedule: &str, kind: JobKind) -> Result<(bool, bool)> {
     let row = sql::query_one(
-        "SELECT id FROM walwarden.job WHERE schedule = $1 AND kind = $2 AND finalized_at IS NULL \
-         ORDER BY queued_at LIMIT 1",
+        "SELECT pg_catalog.count(*) > 0, pg_catalog.count(*) FILTER (WHERE state = 'queued') > 0 FROM walwarden.job \
+         WHERE schedule = $1 AND kind = $2 AND finalized_at IS NULL",
         &[Some(schedule), Some(kind.name())],
-    )?;
-    row.map(|row| row.parse(0)).transpose()
+    )?
+    .ok_or_else(|| Error::internal("a count has no row"))?;
+    Ok((row.flag(0)?, row.flag(1)?))
 }
 
 fn change(id: Uuid, assignments: &str, parameters: &[Option<&str>]) -> Result<()> {

@@ -8,9 +8,10 @@ use super::caught::caught;
 use super::raw;
 use super::waker::Waker;
 use pgrx::pg_sys;
+use std::cell::Cell;
 use std::os::raw::c_int;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use walwarden_core::{Error, ErrorClass, Result};
 
 static TERMINATE: AtomicBool = AtomicBool::new(false);
@@ -22,6 +23,16 @@ static SETTLING: AtomicU8 = AtomicU8::new(NOTHING);
 const NOTHING: u8 = 0;
 const A_CANCEL: u8 = 1;
 const THE_END: u8 = 2;
+
+thread_local! {
+    /// When the work must be done.
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The work that begins now must be done within this time, or every wait ends with `TimedOut`; None takes the limit away.
+pub fn limit_time(limit: Option<Duration>) {
+    DEADLINE.set(limit.and_then(|limit| Instant::now().checked_add(limit)));
+}
 
 /// Handlers for a process that ends its work in order: launcher, tick and leader.
 pub fn install_orderly() {
@@ -132,6 +143,9 @@ pub fn check() -> Result<()> {
     if cancel_requested() {
         return Err(Error::new(ErrorClass::Canceled, "the job was canceled"));
     }
+    if DEADLINE.get().is_some_and(|deadline| deadline <= Instant::now()) {
+        return Err(Error::new(ErrorClass::TimedOut, "the job took longer than its timeout"));
+    }
     // SAFETY: reads a sig_atomic_t global of this process.
     if unsafe { pg_sys::InterruptPending } != 0 {
         caught(|| {
@@ -171,7 +185,8 @@ fn check_requests() -> Result<()> {
 /// Ends the process at once if the postmaster is gone.
 pub fn wait(waker: Option<&Waker>, timeout: Duration) -> Result<()> {
     check()?;
-    sleep(waker, timeout)?;
+    let left = DEADLINE.get().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    sleep(waker, left.map_or(timeout, |left| left.min(timeout)))?;
     check()
 }
 

@@ -17,7 +17,7 @@ use crate::worker::restore::table::TableRestore;
 use crate::worker::restore::test::RestoreTest;
 use crate::worker::verify::Verification;
 use crate::worker::work::Work;
-use crate::worker::{reaper, start};
+use crate::worker::{reaper, retry, start};
 use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::job::JobKind;
@@ -108,8 +108,13 @@ fn run(job: &Job) -> Result<()> {
             ))
         }
     };
+    if let Task::Backup(options) = &job.task {
+        interrupts::limit_time(options.timeout.map(Duration::from_secs));
+    }
     // What is raised instead of returned, by PostgreSQL or by a defect, is the job's error all the same.
-    match caught(|| work.run(job)).or_else(|error| transaction::settle(Err(error))) {
+    let outcome = caught(|| work.run(job)).or_else(|error| transaction::settle(Err(error)));
+    interrupts::limit_time(None);
+    match outcome {
         Ok(()) => {
             pgrx::log!("walwarden: job {} completed", job.id);
             Ok(())
@@ -175,10 +180,10 @@ fn tell(job: &Job, error: &Error, canceled: bool, clean: bool) -> Result<()> {
         if canceled {
             let by = job::cancel_requester(job.id)?;
             job::cancel(job.id, by.as_deref())?;
+            backup_copy::fail_unfinished_of(job.id, error)?;
         } else {
-            job::fail(job.id, error)?;
+            retry::fail(job, error)?;
         }
-        backup_copy::fail_unfinished_of(job.id, error)?;
         if clean { clear_remains(job.id) } else { Ok(()) }
     })
 }

@@ -6,6 +6,7 @@ use crate::pg::locks::Claim;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::remains::{self, Cleaned};
+use crate::worker::retry;
 use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::{Error, ErrorClass, Result};
@@ -46,8 +47,8 @@ fn mark_lost(id: Uuid) -> Result<()> {
     let error = Error::new(ErrorClass::Lost, "the leader of the job is gone")
         .detail("It was killed, or the server was restarted, while the job ran.")
         .hint("Look into the server's log around the time the job started, then run it again.");
-    job::fail(id, &error)?;
-    backup_copy::fail_unfinished_of(id, &error)?;
+    retry::fail(&job::find(id)?, &error)?;
+    // Its reason stands in the entry of the failure.
     audit::append(&format!("{}.reaped", job::kind(id)?), Some(id), &audit::actor(), "{}")?;
     Ok(())
 }

@@ -13,12 +13,9 @@ use crate::worker::{reaper, start};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 use walwarden_core::job::{JobKind, Trigger};
-use walwarden_core::schedule::Cron;
+use walwarden_core::schedule::{Check, Due, Timetable};
 use walwarden_core::{ErrorClass, Result};
 
-/// A scheduled time that is noticed later than this, because the server was down or walwarden switched off, is
-/// missed: a nightly backup does not start in the middle of the morning.
-const LATEST_START: TimeDelta = TimeDelta::minutes(10);
 /// When remains could not be cleaned up, or a job waits for a leader: look again after this.
 const UNFINISHED_BUSINESS: TimeDelta = TimeDelta::seconds(60);
 
@@ -47,11 +44,12 @@ fn tick() -> Result<()> {
         shared::post(Letter { database, due: NEVER });
         return Ok(());
     }
-    let mut next = queue_due(now)?;
+    // First: a lost job must not be in the way of its schedule's next one.
     if let Err(error) = reaper::reap() {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");
     }
+    let mut next = queue_due(now)?;
     transaction(queue_missing_copies)?;
     start_waiting_jobs()?;
     if transaction(|| {
@@ -75,62 +73,79 @@ fn tick() -> Result<()> {
 /// Queue a job for whatever is due of each schedule; gives the earliest time that is due next.
 fn queue_due(now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     transaction(|| {
+        let database = database::identity()?.id.to_string();
         let mut next: Option<DateTime<Utc>> = None;
         for schedule in schedule::lock_enabled()? {
-            let mut any_due = false;
-            for (kind, expression) in schedule.definition.crons() {
-                let cron = match Cron::parse(expression, &schedule.definition.time_zone) {
-                    Ok(cron) => cron,
+            let mut checked_until = schedule.checked_until;
+            for kind in [JobKind::Backup, JobKind::Verify, JobKind::RestoreTest] {
+                let timetable = match schedule.definition.timetable(kind, &database, &schedule.name) {
+                    Ok(Some(timetable)) => timetable,
+                    Ok(None) => continue,
                     // It was valid when it was defined: say so in the log, and let the others fire.
                     Err(error) => {
                         crate::error::log(&error, &format!("schedule \"{}\"", schedule.name));
                         continue;
                     }
                 };
-                if let Some((latest, passed_over)) = cron.latest_due(schedule.checked_until, now) {
-                    queue_one(&schedule, kind, latest, passed_over, now)?;
-                    any_due = true;
+                let due = look_at(&schedule, kind, &timetable, now)?;
+                if due.checked_until != schedule.checked_until {
+                    checked_until = due.checked_until;
                 }
-                if let Some(time) = cron.next_after(now) {
-                    next = Some(next.map_or(time, |earliest| earliest.min(time)));
-                }
+                next = earliest(next, due.next);
             }
-            if any_due {
-                schedule::set_checked_until(&schedule.name, now)?;
+            if checked_until != schedule.checked_until {
+                schedule::set_checked_until(&schedule.name, checked_until)?;
             }
         }
         Ok(next)
     })
 }
 
-/// Queue the latest scheduled time; those it passes over, and itself if it is too late, are missed.
-fn queue_one(
-    schedule: &Schedule,
-    kind: JobKind,
-    latest: DateTime<Utc>,
-    passed_over: u64,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let late = now - latest > LATEST_START;
-    let missed = passed_over + u64::from(late);
-    if missed > 0 {
-        note(schedule, &format!("{kind}.missed"), latest, Some(("count", missed)))?;
+fn earliest(one: Option<DateTime<Utc>>, other: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    [one, other].into_iter().flatten().min()
+}
+
+/// Decide about one kind of a schedule's jobs, queue what is to run, and write down what is not.
+fn look_at(schedule: &Schedule, kind: JobKind, timetable: &Timetable, now: DateTime<Utc>) -> Result<Due> {
+    let (unfinished, queued) = job::unfinished_of(&schedule.name, kind)?;
+    let due = Check {
+        timetable,
+        catch_up: schedule.definition.catch_up,
+        overlap: schedule.definition.on_overlap,
+        checked_until: schedule.checked_until,
+        now,
+        unfinished,
+        queued,
     }
-    if late {
-        return Ok(());
+    .decide();
+    if due.clock_set_back && kind == JobKind::Backup {
+        note(schedule, "schedule.clock_set_back", schedule.checked_until, None)?;
     }
-    let tasks =
-        if job::unfinished_of(&schedule.name, kind)?.is_some() { Vec::new() } else { due(schedule, kind)? };
+    if let Some(missed) = &due.missed {
+        note(schedule, &format!("{kind}.missed"), missed.last, Some(("count", missed.count)))?;
+    }
+    if let Some(skipped) = &due.skipped {
+        note(schedule, &format!("{kind}.skipped"), skipped.scheduled_for, None)?;
+    }
+    if let Some(run) = &due.run {
+        queue_one(schedule, kind, run.scheduled_for)?;
+    }
+    Ok(due)
+}
+
+fn queue_one(schedule: &Schedule, kind: JobKind, scheduled_for: DateTime<Utc>) -> Result<()> {
+    let tasks = tasks(schedule, kind)?;
     if tasks.is_empty() {
-        return note(schedule, &format!("{kind}.skipped"), latest, None);
+        return note(schedule, &format!("{kind}.skipped"), scheduled_for, None);
     }
     for (task, storages) in tasks {
+        // One that was queued before the clock was set back is not queued again.
         job::insert(&job::NewJob {
             id: Uuid::now_v7(),
             task,
             schedule: Some(&schedule.name),
             trigger: Trigger::Schedule,
-            scheduled_for: Some(latest),
+            scheduled_for: Some(scheduled_for),
             storages: &storages,
             attempt: 1,
             run_after: None,
@@ -159,7 +174,7 @@ fn queue_missing_copies() -> Result<()> {
 }
 
 /// What is to be done, and the storages it is about; nothing when there is nothing to do it with.
-fn due(schedule: &Schedule, kind: JobKind) -> Result<Vec<(Task, Vec<String>)>> {
+fn tasks(schedule: &Schedule, kind: JobKind) -> Result<Vec<(Task, Vec<String>)>> {
     if kind == JobKind::Backup {
         let definition = &schedule.definition;
         return Ok(vec![(Task::Backup(definition.backup.clone()), definition.storages.clone())]);

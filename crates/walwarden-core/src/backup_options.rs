@@ -4,11 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::schedule::Retries;
 
 /// The longest time limit and the longest pause between attempts, seconds: a week.
 const LONGEST: u64 = 7 * 24 * 3600;
 /// More attempts than anybody waits for.
 const MOST_RETRIES: u32 = 100;
+/// Seconds until the second attempt where nothing is said.
+const DEFAULT_RETRY_DELAY: u32 = 60;
 
 /// How a backup is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,14 @@ pub struct BackupOptions {
 }
 
 impl BackupOptions {
+    /// How failed attempts are repeated.
+    pub fn retries(&self) -> Retries {
+        Retries {
+            retries: self.retries.unwrap_or(0),
+            delay_seconds: self.retry_delay.unwrap_or(DEFAULT_RETRY_DELAY),
+        }
+    }
+
     /// These, and where they leave it open, `others`.
     #[must_use]
     pub fn or(self, others: Self) -> Self {

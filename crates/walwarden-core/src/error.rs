@@ -49,6 +49,8 @@ pub enum ErrorClass {
     Storage,
     /// A restored database is not what it must be.
     TestFailed,
+    /// An attempt took longer than its schedule allows.
+    TimedOut,
     /// The user canceled the job.
     Canceled,
     /// An administrator or a shutdown ended the process.
@@ -61,7 +63,7 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// Every class, for documentation and tests.
-    pub const ALL: [ErrorClass; 24] = [
+    pub const ALL: [ErrorClass; 25] = [
         Self::InvalidInput,
         Self::NotFound,
         Self::AlreadyExists,
@@ -82,6 +84,7 @@ impl ErrorClass {
         Self::StorageCorrupt,
         Self::Storage,
         Self::TestFailed,
+        Self::TimedOut,
         Self::Canceled,
         Self::Terminated,
         Self::Lost,
@@ -111,6 +114,7 @@ impl ErrorClass {
             Self::StorageCorrupt => "storage_corrupt",
             Self::Storage => "storage",
             Self::TestFailed => "test_failed",
+            Self::TimedOut => "timed_out",
             Self::Canceled => "canceled",
             Self::Terminated => "terminated",
             Self::Lost => "lost",
@@ -141,6 +145,10 @@ impl ErrorClass {
             Self::StorageFull => "53100",
             Self::Storage | Self::Lost => "58000",
             Self::TestFailed => "P0004",
+            // The general code of the class in which PostgreSQL keeps what an operator's decision ended, its own
+            // timeouts included. It has no code for a timeout of work as a whole; 57014, which
+            // statement_timeout raises, is what a canceled job has, and is not caught by WHEN OTHERS.
+            Self::TimedOut => "57000",
             Self::Canceled => "57014",
             Self::Terminated => "57P01",
             Self::Internal => "XX000",

@@ -3,12 +3,7 @@
 //! The database enforces the same transitions with a trigger; [`JobState::can_become`] is the definition both
 //! follow.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-use crate::error::{Error, Result};
+use crate::named::named;
 
 /// Where a job stands. The name is stable: it stands in `jobs.state` and in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -150,42 +145,6 @@ impl Depth {
             Self::Full => "full",
         }
     }
-}
-
-/// `Display`, `FromStr` and JSON by the stable name, the same for every enum here.
-macro_rules! named {
-    ($type:ty, $what:literal) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = Error;
-
-            /// The value with exactly this name; anything else is `InvalidInput`.
-            fn from_str(name: &str) -> Result<Self> {
-                Self::ALL.into_iter().find(|value| value.name() == name).ok_or_else(|| {
-                    let known = Self::ALL.map(Self::name).join(", ");
-                    Error::invalid(format!("unknown {} \"{name}\"", $what))
-                        .hint(format!("Known are: {known}."))
-                })
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.name())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-            }
-        }
-    };
 }
 
 named!(JobState, "job state");

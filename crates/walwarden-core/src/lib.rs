@@ -15,6 +15,7 @@ pub mod key;
 pub mod manifest;
 pub mod memory;
 pub mod message;
+mod named;
 pub mod progress;
 pub mod rate;
 pub mod remains;

@@ -54,6 +54,8 @@ actions! {
         Expired = "expired",
         /// Its artifact was deleted.
         Deleted = "deleted",
+        /// Its artifact was to be deleted, and a storage holds it by a lock.
+        Retained = "retained",
     }
 }
 
@@ -70,6 +72,8 @@ actions! {
         Resumed = "resumed",
         /// It was removed.
         Removed = "removed",
+        /// The clock was set back: times up to where it had been come a second time, and do not run a second time.
+        ClockSetBack = "clock_set_back",
     }
 }
 
@@ -84,6 +88,8 @@ actions! {
         Removed = "removed",
         /// The backups in it were looked for.
         Discovered = "discovered",
+        /// Uploads that no job knew were given up.
+        UploadsAborted = "uploads_aborted",
     }
 }
 

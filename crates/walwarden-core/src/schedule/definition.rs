@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Cron;
+use super::{CatchUp, Cron, Overlap, Timetable};
 use crate::backup_options::BackupOptions;
 use crate::error::{Error, Result};
 use crate::job::{Depth, JobKind};
@@ -12,6 +12,8 @@ const LONGEST_GROUP: usize = 63;
 const LONGEST_DESCRIPTION: usize = 1000;
 /// More copies than anybody pays for.
 const MOST_STORAGES: usize = 8;
+/// The longest jitter, seconds: a day.
+const LONGEST_JITTER: u32 = 24 * 3600;
 /// The longest recovery point objective, seconds: a year.
 const LONGEST_RPO: u64 = 366 * 24 * 3600;
 
@@ -30,6 +32,15 @@ pub struct Definition {
     pub cron: Option<String>,
     /// The IANA zone of every time.
     pub time_zone: String,
+    /// Seconds by which each time may be late, by its share of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub jitter: u32,
+    /// What becomes of a time while a job of the same kind is not done.
+    #[serde(skip_serializing_if = "is_skip")]
+    pub on_overlap: Overlap,
+    /// What becomes of times that went by while nothing could run.
+    #[serde(skip_serializing_if = "is_none")]
+    pub catch_up: CatchUp,
     /// The names of the storages that each backup goes to.
     pub storages: Vec<String>,
     /// How a backup is made.
@@ -62,6 +73,9 @@ impl Default for Definition {
             group: None,
             cron: None,
             time_zone: "UTC".to_owned(),
+            jitter: 0,
+            on_overlap: Overlap::Skip,
+            catch_up: CatchUp::None,
             storages: Vec::new(),
             backup: BackupOptions::default(),
             verify_cron: None,
@@ -78,7 +92,30 @@ fn is_full(depth: &Depth) -> bool {
     *depth == Depth::Full
 }
 
+fn is_zero(seconds: &u32) -> bool {
+    *seconds == 0
+}
+
+fn is_skip(overlap: &Overlap) -> bool {
+    *overlap == Overlap::Skip
+}
+
+fn is_none(catch_up: &CatchUp) -> bool {
+    *catch_up == CatchUp::None
+}
+
 impl Definition {
+    /// When its jobs of a kind run; None when never by themselves. `database` is what tells this schedule from one of the same
+    /// name elsewhere, so that their jitters differ.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an expression or a jitter that cannot be.
+    pub fn timetable(&self, kind: JobKind, database: &str, name: &str) -> Result<Option<Timetable>> {
+        let Some((_, expression)) = self.crons().find(|(of, _)| *of == kind) else { return Ok(None) };
+        let timetable = Timetable::parse(expression, &self.time_zone)?;
+        timetable.with_jitter(self.jitter, &format!("{database} {name} {kind}")).map(Some)
+    }
+
     /// The kinds of jobs it queues by itself, each with its cron expression.
     pub fn crons(&self) -> impl Iterator<Item = (JobKind, &str)> {
         [
@@ -109,8 +146,11 @@ impl Definition {
         // The zone is checked also when nothing fires: given a cron later, it must be right.
         let any_time = Cron::parse("0 0 * * *", self.time_zone.trim())?;
         self.time_zone = any_time.time_zone().to_owned();
-        for (kind, expression) in self.crons() {
-            Cron::parse(expression, &self.time_zone).map_err(|error| match kind {
+        if self.jitter > LONGEST_JITTER {
+            return Err(Error::invalid("jitter must be at most a day"));
+        }
+        for (kind, _) in self.crons() {
+            self.timetable(kind, "", "").map_err(|error| match kind {
                 JobKind::Backup => error,
                 kind => Error { message: format!("{kind}_cron: {}", error.message), ..error },
             })?;
@@ -201,6 +241,9 @@ mod tests {
         assert!(message(|d| d.storages.clear()).contains("needs a storage"));
         assert!(message(|d| d.storages.push("local".to_owned())).contains("named twice"));
         assert!(message(|d| d.storages = (0..9).map(|n| n.to_string()).collect()).contains("at most 8"));
+        assert!(message(|d| d.jitter = 86_401).contains("jitter"));
+        let late = |d: &mut Definition| (d.cron, d.jitter) = (Some("@hourly".to_owned()), 3600);
+        assert!(message(late).contains("too long"));
         assert!(message(|d| d.rpo = Some(59)).contains("rpo"));
         assert!(message(|d| d.backup.timeout = Some(0)).contains("timeout"));
         assert!(message(|d| d.backup.retries = Some(101)).contains("retries"));

@@ -1,4 +1,5 @@
-//! When a schedule is due: five-field cron expressions in a time zone.
+//! When the jobs of a schedule run: [`Timetable`] has its times, [`Check`] decides what a tick does about those that
+//! passed, [`Retries`] when a failed job is tried again. This file reads five-field cron expressions in a time zone.
 //!
 //! The rules are those of POSIX crontab with Vixie cron's steps and names, which pg_cron follows too:
 //! - `minute hour day-of-month month day-of-week`; lists `1,2`, ranges `1-5`, steps `*/5` and `10-50/5`,
@@ -16,8 +17,13 @@
 
 mod calendar;
 mod definition;
+mod due;
 mod field;
+mod interval;
+mod jitter;
 mod occurrence;
+mod retry;
+mod timetable;
 
 use std::fmt;
 
@@ -30,7 +36,11 @@ pub use definition::Definition;
 use field::Field;
 use occurrence::ClockTimes;
 
-/// The most missed times [`Cron::latest_due`] counts.
+pub use due::{CatchUp, Check, Due, LATEST_START, Missed, Overlap};
+pub use retry::{LONGEST_DELAY_SECONDS, Retries};
+pub use timetable::{Occurrence, Timetable};
+
+/// The most missed times that are counted, here and by [`Timetable::latest_due`].
 pub const MISSED_LIMIT: u64 = 10_000;
 
 /// Longer expressions are refused unread; the longest that says anything new is shorter.
@@ -155,7 +165,8 @@ impl fmt::Display for Cron {
 const EXAMPLE: &str = "Write five fields without seconds or years, for example \"0 2 * * *\" for every day \
                        at 02:00 or \"30 3 * * mon-fri\" for working days at 03:30.";
 
-const NICKNAMES: &str = "Known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually; \
+const NICKNAMES: &str = "Known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually, and @every \
+                         with an interval, such as \"@every 6h\"; \
                          a schedule has no @reboot, because it follows the clock only.";
 
 /// The five fields a nickname stands for, as in Vixie cron.
