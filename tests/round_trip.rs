@@ -365,8 +365,8 @@ fn the_manifest_says_what_is_there() {
         checked.tables_agree(|table| if table == "fixture_rule" { "WHERE NOT builtin" } else { "" });
         checked.names_where_it_came_from();
         let schedules = serde_json::json!([
-            {"name": "by hand", "time_zone": "UTC", "storage": "local", "enabled": false},
-            {"name": "nightly", "cron": "0 2 * * *", "time_zone": "Europe/Berlin", "storage": "local", "enabled": true},
+            {"name": "by hand", "time_zone": "UTC", "storages": ["local"], "enabled": false},
+            {"name": "nightly", "cron": "0 2 * * *", "time_zone": "Europe/Berlin", "storages": ["local"], "enabled": true},
         ]);
         assert_eq!(checked.manifest["schedules"], schedules);
 
