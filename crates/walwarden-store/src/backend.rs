@@ -5,23 +5,33 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use walwarden_core::{Error, Result as CoreResult};
 
+use crate::azure::Azure;
 use crate::failure::Failure;
+use crate::gcs::Gcs;
 use crate::listing::{Page, Place};
 use crate::local::Local;
-use crate::s3::S3;
+use crate::options::Encryption;
+use crate::part_plan::PartLimits;
+use crate::removal::{Seen, Version};
+use crate::s3::{BucketState, S3};
+use crate::uploads_found::{UploadPage, UploadPlace};
 
 /// What is known of an object without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) size: u64,
-    /// S3 only.
+    /// Not of files.
     pub(crate) e_tag: Option<String>,
 }
 
 /// A kind of storage.
 pub(crate) enum Backend {
     S3(S3),
+    Gcs(Gcs),
+    Azure(Box<Azure>),
     Local(Local),
 }
 
@@ -30,6 +40,8 @@ impl Backend {
     pub(crate) async fn create(&self, key: &str, bytes: Bytes, limit: Duration) -> Result<(), Failure> {
         match self {
             Self::S3(s3) => s3.create(key, bytes, limit).await,
+            Self::Gcs(gcs) => gcs.create(key, bytes, limit).await,
+            Self::Azure(azure) => azure.create(key, bytes, limit).await,
             Self::Local(local) => local.create(key, bytes, limit).await,
         }
     }
@@ -38,6 +50,8 @@ impl Backend {
     pub(crate) async fn head(&self, key: &str, limit: Duration) -> Result<Option<Head>, Failure> {
         match self {
             Self::S3(s3) => s3.head(key, limit).await,
+            Self::Gcs(gcs) => gcs.remote.head(key, limit).await,
+            Self::Azure(azure) => azure.remote.head(key, limit).await,
             Self::Local(local) => local.head(key, limit).await,
         }
     }
@@ -51,6 +65,8 @@ impl Backend {
     ) -> Result<(Bytes, u64), Failure> {
         match self {
             Self::S3(s3) => s3.read(key, range, limit).await,
+            Self::Gcs(gcs) => gcs.remote.read(key, range, limit).await,
+            Self::Azure(azure) => azure.remote.read(key, range, limit).await,
             Self::Local(local) => local.read(key, range, limit).await,
         }
     }
@@ -59,6 +75,8 @@ impl Backend {
     pub(crate) async fn delete(&self, key: &str, limit: Duration) -> Result<(), Failure> {
         match self {
             Self::S3(s3) => s3.delete(key, limit).await,
+            Self::Gcs(gcs) => gcs.remote.delete(key, limit).await,
+            Self::Azure(azure) => azure.remote.delete(key, limit).await,
             Self::Local(local) => local.delete(key, limit).await,
         }
     }
@@ -67,6 +85,8 @@ impl Backend {
     pub(crate) async fn list(&self, place: &Place, limit: Duration) -> Result<Page, Failure> {
         match self {
             Self::S3(s3) => s3.list(place, limit).await,
+            Self::Gcs(gcs) => gcs.remote.list(place, limit).await,
+            Self::Azure(azure) => azure.remote.list(place, limit).await,
             Self::Local(local) => local.list(place, limit).await,
         }
     }
@@ -75,6 +95,8 @@ impl Backend {
     pub(crate) async fn begin(&self, key: &str, limit: Duration) -> Result<String, Failure> {
         match self {
             Self::S3(s3) => s3.begin(key, limit).await,
+            Self::Gcs(gcs) => gcs.begin(key, limit).await,
+            Self::Azure(_) => Ok(Azure::begin()),
             Self::Local(local) => local.begin(key, limit).await,
         }
     }
@@ -91,6 +113,8 @@ impl Backend {
     ) -> Result<String, Failure> {
         match self {
             Self::S3(s3) => s3.put_part(key, id, index, bytes, limit).await,
+            Self::Gcs(gcs) => gcs.remote.put_part(key, id, index, bytes, limit).await,
+            Self::Azure(azure) => azure.remote.put_part(key, id, index, bytes, limit).await,
             Self::Local(local) => local.put_part(key, id, offset, bytes, limit).await.map(|()| String::new()),
         }
     }
@@ -106,6 +130,8 @@ impl Backend {
     ) -> Result<(), Failure> {
         match self {
             Self::S3(s3) => s3.complete(key, id, tags, limit).await,
+            Self::Gcs(gcs) => gcs.remote.complete(&gcs.remote.client, key, id, tags, limit).await,
+            Self::Azure(azure) => azure.complete(key, id, tags, limit).await,
             Self::Local(local) => local.complete(key, id, size, limit).await,
         }
     }
@@ -114,7 +140,115 @@ impl Backend {
     pub(crate) async fn abort(&self, key: &str, id: &str, limit: Duration) -> Result<(), Failure> {
         match self {
             Self::S3(s3) => s3.abort(key, id, limit).await,
+            Self::Gcs(gcs) => gcs.remote.abort(key, id, limit).await,
+            Self::Azure(azure) => azure.remote.abort(key, id, limit).await,
             Self::Local(local) => local.abort(key, id, limit).await,
+        }
+    }
+
+    /// Uploads that are neither completed nor aborted, at one place of a listing.
+    pub(crate) async fn list_uploads(
+        &self,
+        place: &UploadPlace,
+        limit: Duration,
+    ) -> Result<UploadPage, Failure> {
+        match self {
+            Self::S3(s3) => s3.list_uploads(place, limit).await,
+            Self::Local(local) => local.list_uploads(place, limit).await,
+            Self::Azure(_) => Ok(UploadPage { uploads: Vec::new(), more: Vec::new() }),
+            Self::Gcs(_) => Err(Failure::unsupported("uploads cannot be listed through this client")),
+        }
+    }
+
+    /// One page of the versions of an object, and where the next begins. What has no versions has none.
+    pub(crate) async fn list_versions(
+        &self,
+        key: &str,
+        after: Option<&(String, Option<String>)>,
+        limit: Duration,
+    ) -> Result<(Vec<Version>, Option<(String, Option<String>)>), Failure> {
+        match self {
+            Self::S3(s3) => s3.list_versions(key, after, limit).await,
+            Self::Gcs(_) | Self::Azure(_) | Self::Local(_) => Ok((Vec::new(), None)),
+        }
+    }
+
+    /// Looks whether an object exists, and what keeps it as far as storage tells.
+    pub(crate) async fn look(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        now: DateTime<Utc>,
+        limit: Duration,
+    ) -> Result<Option<Seen>, Failure> {
+        match self {
+            Self::S3(s3) => s3.look(key, version, now, limit).await,
+            _ => {
+                let head = self.head(key, limit).await?;
+                Ok(head.map(|_| Seen { version: None, retention: None }))
+            }
+        }
+    }
+
+    /// Deletes a version; one that does not exist is fine.
+    pub(crate) async fn delete_version(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::S3(s3) => s3.delete_version(key, version, limit).await,
+            _ => self.delete(key, limit).await,
+        }
+    }
+
+    /// What the bucket does with every object, where that can be asked.
+    pub(crate) async fn bucket_state(&self, limit: Duration) -> Result<Option<BucketState>, Failure> {
+        match self {
+            Self::S3(s3) => s3.bucket_state(limit).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether an address alone is enough to read objects.
+    pub(crate) fn may_be_downloaded(&self) -> CoreResult<()> {
+        match self {
+            Self::S3(s3) if s3.options().encryption == Some(Encryption::Customer) => {
+                Err(Error::invalid("objects of this storage cannot be fetched by their address")
+                    .detail(
+                        "They are encrypted with a customer's key, which must go along with every request.",
+                    )
+                    .hint("Fetch the object with a client that has the key."))
+            }
+            Self::Local(_) => Err(Error::invalid("objects in a folder have no address")
+                .hint("Copy the file from the server, or use a storage that others can reach.")),
+            _ => Ok(()),
+        }
+    }
+
+    /// An address from which anybody can read the object for a while.
+    pub(crate) async fn signed_url(
+        &self,
+        key: &str,
+        expires: Duration,
+        limit: Duration,
+    ) -> Result<String, Failure> {
+        match self {
+            Self::S3(s3) => s3.signed_url(key, expires, limit).await,
+            Self::Gcs(gcs) => gcs.remote.signed_url(key, expires, limit).await,
+            Self::Azure(azure) => azure.remote.signed_url(key, expires, limit).await,
+            Self::Local(_) => Err(Failure::unsupported("a file has no address")),
+        }
+    }
+
+    /// Fetches such an address as anybody would.
+    pub(crate) async fn fetch(&self, url: &str, limit: Duration) -> Result<Bytes, Failure> {
+        match self {
+            Self::S3(s3) => s3.fetch(url, limit).await,
+            Self::Gcs(gcs) => gcs.remote.fetch(url, limit).await,
+            Self::Azure(azure) => azure.remote.fetch(url, limit).await,
+            Self::Local(_) => Err(Failure::unsupported("a file has no address")),
         }
     }
 
@@ -123,23 +257,17 @@ impl Backend {
     pub(crate) fn window(&self) -> u64 {
         match self {
             Self::Local(_) => 1 << 20,
-            Self::S3(_) => 8 << 20,
+            _ => 8 << 20,
         }
     }
 
-    /// The most parts an upload can have, where there is a limit.
-    pub(crate) fn max_parts(&self) -> Option<usize> {
+    /// What it takes as parts of one upload.
+    pub(crate) fn part_limits(&self) -> PartLimits {
         match self {
-            Self::S3(_) => Some(crate::part_plan::MAX_PARTS),
-            Self::Local(_) => None,
-        }
-    }
-
-    /// The smallest part but the last, in bytes.
-    pub(crate) fn min_part_size(&self) -> u64 {
-        match self {
-            Self::S3(_) => crate::part_plan::MIN_PART_SIZE,
-            Self::Local(_) => 1,
+            Self::S3(s3) => s3.options().parts,
+            Self::Gcs(gcs) => gcs.options.parts,
+            Self::Azure(azure) => azure.options.parts,
+            Self::Local(_) => PartLimits::FILE,
         }
     }
 }

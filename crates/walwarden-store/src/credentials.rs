@@ -1,6 +1,9 @@
 //! Where credentials come from: always by reference. They are read when a storage is opened, live in the client only,
 //! and appear in no error, log or `Debug` output.
 
+mod azure;
+mod google;
+mod private_file;
 mod profile;
 
 use std::collections::BTreeMap;
@@ -9,9 +12,12 @@ use std::path::{Path, PathBuf};
 
 use walwarden_core::{Error, ErrorClass, Result};
 
-pub(crate) use profile::ProfileKeys;
+use profile::Profile;
 
-/// The environment variables that say who we are. No other `AWS_` variable is heeded: where a storage is and how it is
+pub(crate) use azure::AzureIdentity;
+pub(crate) use google::GoogleIdentity;
+
+/// The environment variables that say who we are to Amazon. No other `AWS_` variable is heeded: where a storage is and how it is
 /// used is said by its URL and its options alone.
 const IDENTITY: [&str; 11] = [
     "AWS_ACCESS_KEY_ID",
@@ -40,7 +46,16 @@ pub struct CredentialSource {
     credentials_file: Option<PathBuf>,
 }
 
-/// Who we are towards one storage.
+/// The keys of a profile for S3. Has no `Debug` on purpose.
+pub(crate) struct ProfileKeys {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) session_token: Option<String>,
+    /// The key of SSE-C, base64.
+    pub(crate) sse_customer_key: Option<String>,
+}
+
+/// Who we are towards one S3 storage.
 pub(crate) enum Identity {
     /// The keys of a profile.
     Profile(ProfileKeys),
@@ -62,7 +77,8 @@ impl CredentialSource {
         variables: impl IntoIterator<Item = (String, String)>,
         credentials_file: Option<PathBuf>,
     ) -> Self {
-        let matters = |name: &str| IDENTITY.contains(&name) || REGION.contains(&name);
+        let known: [&[&str]; 4] = [&IDENTITY, &REGION, &google::VARIABLES, &azure::VARIABLES];
+        let matters = |name: &str| known.iter().any(|names| names.contains(&name));
         let environment =
             variables.into_iter().filter(|(name, value)| matters(name) && !value.is_empty()).collect();
         Self { environment, credentials_file }
@@ -73,35 +89,54 @@ impl CredentialSource {
         REGION.iter().find_map(|name| self.environment.get(*name)).map(String::as_str)
     }
 
-    /// The identity for a storage with this `profile` option. Reads files.
+    /// The identity for an S3 storage with this `profile` option. Reads files.
     ///
     /// # Errors
     /// `Configuration` if a profile is named but no credentials file, if the file or the profile cannot be used, or if a
     /// variable holds what no request header may hold.
     pub(crate) fn identity(&self, profile: Option<&str>) -> Result<Identity> {
-        match (profile, &self.credentials_file) {
-            (Some(profile), Some(file)) => profile::read(file, profile).map(Identity::Profile),
-            (Some(_), None) => {
-                Err(Error::new(ErrorClass::Configuration, "no credentials file is configured")
-                    .detail("The storage names a profile.")
-                    .hint("Set walwarden.credentials_file to the file that holds the profile."))
-            }
-            (None, _) => self.environment_identity(),
-        }
+        let Some(name) = profile else { return self.environment_identity() };
+        let (file, profile) = self.profile(name)?;
+        let pair = profile.get("aws_access_key_id").zip(profile.get("aws_secret_access_key"));
+        let Some((access_key_id, secret_access_key)) = pair else {
+            return Err(profile::refused(file, name, "The profile has no complete pair of keys."));
+        };
+        Ok(Identity::Profile(ProfileKeys {
+            access_key_id,
+            secret_access_key,
+            session_token: profile.get("aws_session_token"),
+            sse_customer_key: profile.get("sse_customer_key"),
+        }))
     }
 
-    fn environment_identity(&self) -> Result<Identity> {
+    /// The profile with this name and the file it is in.
+    fn profile(&self, name: &str) -> Result<(&Path, Profile)> {
+        let Some(file) = &self.credentials_file else {
+            return Err(Error::new(ErrorClass::Configuration, "no credentials file is configured")
+                .detail("The storage names a profile.")
+                .hint("Set walwarden.credentials_file to the file that holds the profile."));
+        };
+        Ok((file, profile::read(file, name)?))
+    }
+
+    /// The variables among `names` that are set, in this order.
+    fn variables<const N: usize>(&self, names: [&'static str; N]) -> Result<Vec<(&'static str, String)>> {
         let mut variables = Vec::new();
-        for name in IDENTITY {
+        for name in names {
             let Some(value) = self.environment.get(name) else { continue };
             // The client library panics on request headers that cannot be built, so they are judged before.
             if value.chars().any(char::is_control) {
                 return Err(unusable(format!("environment variable {name} holds a control character")));
             }
-            if name == TOKEN_FILE {
-                check_token_file(Path::new(value))?;
-            }
             variables.push((name, value.clone()));
+        }
+        Ok(variables)
+    }
+
+    fn environment_identity(&self) -> Result<Identity> {
+        let variables = self.variables(IDENTITY)?;
+        if let Some((_, file)) = variables.iter().find(|(name, _)| *name == TOKEN_FILE) {
+            check_token_file(Path::new(file))?;
         }
         let has = |name: &str| variables.iter().any(|(given, _)| *given == name);
         if has(IDENTITY[0]) != has(IDENTITY[1]) {

@@ -22,6 +22,10 @@ pub(crate) struct Failure {
     pub(crate) is_retriable: bool,
     /// The request may have been carried out although it failed.
     pub(crate) is_outcome_unknown: bool,
+    /// A retention or a hold keeps the object, as far as the answer says so.
+    pub(crate) is_locked: bool,
+    /// The service does not know this kind of request.
+    pub(crate) is_unsupported: bool,
 }
 
 impl Failure {
@@ -33,7 +37,21 @@ impl Failure {
             is_missing: false,
             is_retriable: false,
             is_outcome_unknown: false,
+            is_locked: false,
+            is_unsupported: false,
         }
+    }
+
+    /// A retention or a hold keeps the object.
+    pub(crate) fn locked(detail: impl AsRef<str>) -> Self {
+        Self { is_locked: true, ..Self::new(ErrorClass::StoragePermission, detail) }
+            .hint("Wait until the object's retention ends, or have its legal hold lifted.")
+    }
+
+    /// The service does not know this kind of request.
+    pub(crate) fn unsupported(detail: impl AsRef<str>) -> Self {
+        Self { is_unsupported: true, ..Self::new(ErrorClass::Storage, detail) }
+            .hint("The storage service lacks something a backup needs.")
     }
 
     pub(crate) fn hint(mut self, hint: &'static str) -> Self {

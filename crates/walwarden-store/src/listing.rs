@@ -2,6 +2,7 @@
 
 use walwarden_core::Result;
 
+use crate::failure::Failure;
 use crate::key::validate_key;
 use crate::retry::retried;
 use crate::store::Store;
@@ -39,13 +40,15 @@ impl Store {
     /// `StorageNotFound` for a missing bucket. Never a part of the objects: what cannot be listed in full is an error.
     pub async fn list(&self, folder: &str) -> Result<Vec<ListedObject>> {
         validate_key(folder)?;
+        self.objects_below(folder).await.map_err(|failure| self.listing_error(failure, folder))
+    }
+
+    pub(crate) async fn objects_below(&self, folder: &str) -> Result<Vec<ListedObject>, Failure> {
         let limit = self.policy().attempt_timeout;
         let mut objects = Vec::new();
         let mut places = vec![Place { folder: folder.to_owned(), token: None }];
         while let Some(place) = places.pop() {
-            let page = retried(self.policy(), || self.backend().list(&place, limit))
-                .await
-                .map_err(|failure| self.listing_error(failure, &place.folder))?;
+            let page = retried(self.policy(), || self.backend().list(&place, limit)).await?;
             objects.extend(page.objects.into_iter().filter(|object| validate_key(&object.key).is_ok()));
             places.extend(page.more);
         }

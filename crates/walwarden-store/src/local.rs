@@ -22,6 +22,7 @@ use walwarden_core::{ErrorClass, Result};
 use crate::backend::Head;
 use crate::failure::Failure;
 use crate::listing::{ListedObject, Page, Place};
+use crate::uploads_found::{UploadFound, UploadPage, UploadPlace};
 use folder::Folder;
 use staged::Staged;
 
@@ -114,6 +115,31 @@ impl Local {
                     page.more.push(Place { folder: key, token: None });
                 } else if metadata.is_file() {
                     page.objects.push(ListedObject { key, size: metadata.len() });
+                }
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    /// The staged files right in one folder; what is below it comes next.
+    pub(crate) async fn list_uploads(
+        &self,
+        place: &UploadPlace,
+        limit: Duration,
+    ) -> Result<UploadPage, Failure> {
+        let key = place.folder.clone();
+        self.blocking(limit, move |folder| {
+            let mut page = UploadPage { uploads: Vec::new(), more: Vec::new() };
+            for (name, metadata) in folder.entries(&folder.path(&key))? {
+                if metadata.is_dir() {
+                    page.more.push(UploadPlace { folder: format!("{key}/{name}"), after: None });
+                } else if let (true, Some((object, id))) = (metadata.is_file(), staged::parse_name(&name)) {
+                    page.uploads.push(UploadFound {
+                        key: format!("{key}/{object}"),
+                        id: id.simple().to_string(),
+                        initiated: metadata.modified()?.into(),
+                    });
                 }
             }
             Ok(page)

@@ -1,4 +1,5 @@
-//! Where a storage is: `s3://bucket/prefix` or `file:///folder`. A location never holds a secret.
+//! Where a storage is: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://account/container/prefix` or `file:///folder`. A
+//! location never holds a secret.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use walwarden_core::{Error, Result};
 
-const SUPPORTED: &str = "Use s3://bucket/prefix or file:///absolute/folder.";
+const SUPPORTED: &str = "Use s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix or \
+                         file:///absolute/folder.";
 
 /// What a path in a URL cannot hold as it is (RFC 3986, "pchar"), and `%` itself.
 const ENCODED: &AsciiSet = &CONTROLS
@@ -39,6 +41,22 @@ pub enum Location {
         /// What stands before every key, without slashes at its ends; may be empty.
         prefix: String,
     },
+    /// A bucket of Google Cloud Storage.
+    Gcs {
+        /// The bucket's name.
+        bucket: String,
+        /// What stands before every key, without slashes at its ends; may be empty.
+        prefix: String,
+    },
+    /// A container of Azure Blob Storage.
+    Azure {
+        /// The storage account's name.
+        account: String,
+        /// The container's name.
+        container: String,
+        /// What stands before every key, without slashes at its ends; may be empty.
+        prefix: String,
+    },
     /// A folder of the server's file system.
     File {
         /// The absolute path of the folder.
@@ -51,7 +69,7 @@ impl Location {
     ///
     /// # Errors
     /// `InvalidInput` if the URL has another scheme, a part that does not belong there (credentials, port, query,
-    /// fragment), a bucket name S3 does not allow, or a path that is relative or holds `.` or `..`. The error never
+    /// fragment), a name the service does not allow, or a path that is relative or holds `.` or `..`. The error never
     /// repeats what may be a secret.
     pub fn parse(url: &str) -> Result<Self> {
         if url.chars().any(char::is_control) {
@@ -62,9 +80,11 @@ impl Location {
         };
         match scheme {
             "s3" => Self::parse_s3(rest),
+            "gs" => Self::parse_gcs(rest),
+            "az" => Self::parse_azure(rest),
             "file" => Self::parse_file(rest),
             _ => Err(Error::invalid("storage URL has a scheme that is not supported")
-                .detail("Supported are \"s3\" and \"file\".")
+                .detail("Supported are \"s3\", \"gs\", \"az\" and \"file\".")
                 .hint(SUPPORTED)),
         }
     }
@@ -78,30 +98,46 @@ impl Location {
     }
 
     fn parse_s3(rest: &str) -> Result<Self> {
-        if rest.contains(['?', '#']) {
-            return Err(Error::invalid("storage URL holds a query or a fragment")
-                .hint("Give region, endpoint and the like as storage options."));
-        }
+        check_remote(rest)?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        // Not echoed: what stands before an at-sign or behind a colon may be a secret key.
-        if rest.contains('@') || bucket.contains(':') {
-            return Err(Error::invalid("storage URL holds credentials or a port").hint(
-                "Credentials come from the environment or from a profile of the credentials file, a server's address \
-                 from the option \"endpoint\".",
-            ));
-        }
-        if !is_bucket_name(bucket) {
+        if !is_bucket_name(bucket, "") {
             return Err(Error::invalid("storage URL has an invalid bucket name")
                 .detail("A bucket name is 3 to 63 lower-case letters, digits, dots and hyphens.")
                 .hint(SUPPORTED));
         }
-        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        if !prefix.is_empty() && !is_prefix(prefix) {
-            return Err(Error::invalid("storage URL has an invalid prefix").detail(
-                "A prefix is at most 500 bytes of letters, digits and _ . - = + ~ between single slashes.",
-            ));
+        Ok(Self::S3 { bucket: bucket.to_owned(), prefix: parse_prefix(prefix)? })
+    }
+
+    fn parse_gcs(rest: &str) -> Result<Self> {
+        check_remote(rest)?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if !is_bucket_name(bucket, "_") {
+            return Err(Error::invalid("storage URL has an invalid bucket name")
+                .detail("A bucket name is 3 to 63 lower-case letters, digits, dots, hyphens and underscores.")
+                .hint(SUPPORTED));
         }
-        Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+        Ok(Self::Gcs { bucket: bucket.to_owned(), prefix: parse_prefix(prefix)? })
+    }
+
+    fn parse_azure(rest: &str) -> Result<Self> {
+        check_remote(rest)?;
+        let (account, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let (container, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if !is_account_name(account) {
+            return Err(Error::invalid("storage URL has an invalid account name")
+                .detail("A storage account's name is 3 to 24 lower-case letters and digits.")
+                .hint(SUPPORTED));
+        }
+        if !is_container_name(container) {
+            return Err(Error::invalid("storage URL has an invalid container name")
+                .detail("A container name is 3 to 63 lower-case letters, digits and single hyphens.")
+                .hint(SUPPORTED));
+        }
+        Ok(Self::Azure {
+            account: account.to_owned(),
+            container: container.to_owned(),
+            prefix: parse_prefix(prefix)?,
+        })
     }
 
     fn parse_file(rest: &str) -> Result<Self> {
@@ -133,10 +169,22 @@ impl Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}{}", Below(prefix)),
+            Self::Gcs { bucket, prefix } => write!(f, "gs://{bucket}{}", Below(prefix)),
+            Self::Azure { account, container, prefix } => {
+                write!(f, "az://{account}/{container}{}", Below(prefix))
+            }
             Self::File { root } => write!(f, "file://{}", encode(root)),
         }
+    }
+}
+
+/// A prefix with its slash.
+struct Below<'a>(&'a str);
+
+impl fmt::Display for Below<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "/{}", self.0) }
     }
 }
 
@@ -144,15 +192,54 @@ fn encode(path: &Path) -> String {
     percent_encode(path.as_os_str().as_bytes(), ENCODED).to_string()
 }
 
-/// Amazon's rules for general purpose buckets, as far as they concern the form.
-fn is_bucket_name(name: &str) -> bool {
+/// Refuses what belongs into options or into the credentials file.
+fn check_remote(rest: &str) -> Result<()> {
+    if rest.contains(['?', '#']) {
+        return Err(Error::invalid("storage URL holds a query or a fragment")
+            .hint("Give region, endpoint and the like as storage options."));
+    }
+    let host = rest.split('/').next().unwrap_or_default();
+    // Not echoed: what stands before an at-sign or behind a colon may be a secret key.
+    if rest.contains('@') || host.contains(':') {
+        return Err(Error::invalid("storage URL holds credentials or a port").hint(
+            "Credentials come from the environment or from a profile of the credentials file, a server's address \
+             from the option \"endpoint\".",
+        ));
+    }
+    Ok(())
+}
+
+fn parse_prefix(prefix: &str) -> Result<String> {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    if !prefix.is_empty() && !is_prefix(prefix) {
+        return Err(Error::invalid("storage URL has an invalid prefix").detail(
+            "A prefix is at most 500 bytes of letters, digits and _ . - = + ~ between single slashes.",
+        ));
+    }
+    Ok(prefix.to_owned())
+}
+
+/// Amazon's rules for general purpose buckets, as far as they concern the form. Google's are the same, with underscores.
+fn is_bucket_name(name: &str, others: &str) -> bool {
     let is_edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     (3..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
+        && name.chars().all(|c| {
+            c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-') || others.contains(c)
+        })
         && is_edge(name.bytes().next())
         && is_edge(name.bytes().last())
         && !name.contains("..")
         && name.parse::<Ipv4Addr>().is_err()
+}
+
+/// "Storage account overview", Azure Storage documentation.
+fn is_account_name(name: &str) -> bool {
+    (3..=24).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// "Naming and Referencing Containers, Blobs, and Metadata", Azure Storage documentation.
+fn is_container_name(name: &str) -> bool {
+    is_bucket_name(name, "") && !name.contains('.') && !name.contains("--")
 }
 
 fn is_prefix(prefix: &str) -> bool {
@@ -176,6 +263,9 @@ mod tests {
             ("s3://backups", "s3://backups"),
             ("s3://backups/", "s3://backups"),
             ("s3://my.bucket-1/a/b=c/", "s3://my.bucket-1/a/b=c"),
+            ("gs://my_bucket.x/a/", "gs://my_bucket.x/a"),
+            ("az://account1/my-container", "az://account1/my-container"),
+            ("az://account1/my-container/a/b/", "az://account1/my-container/a/b"),
             ("file:///var/backups", "file:///var/backups"),
             ("file:///var/backups/", "file:///var/backups"),
             ("file:///with%20space/100%25", "file:///with%20space/100%25"),
@@ -190,8 +280,15 @@ mod tests {
             "",
             "backups",
             "/var/backups",
-            "gs://bucket",
+            "gs://_x",
+            "gs://bucket?x",
             "az://container",
+            "az://account1/",
+            "az://Account/container",
+            "az://my-account/container",
+            "az://account1/con--tainer",
+            "az://account1/con.tainer",
+            "az://account1/container/a//b",
             "https://s3.amazonaws.com/bucket",
             "S3://bucket",
             "s3://",
@@ -234,6 +331,9 @@ mod tests {
             "s3://AKIAKEY:canary/x",
             "s3://canary@bucket",
             "s3://bucket/canary@x",
+            "gs://bucket:canary/x",
+            "az://account1:canary/container",
+            "az://account1/container@canary",
         ] {
             let error = Location::parse(url).unwrap_err();
             assert!(!format!("{error:?}").contains("canary"), "{error:?}");
@@ -257,6 +357,8 @@ mod tests {
             let _ = Location::parse(&url);
             let _ = Location::parse(&format!("s3://{url}"));
             let _ = Location::parse(&format!("file:///{url}"));
+            let _ = Location::parse(&format!("gs://{url}"));
+            let _ = Location::parse(&format!("az://{url}"));
         }
     }
 }

@@ -1,43 +1,56 @@
-//! Amazon S3 and compatible servers, through the `object_store` crate with all of its own retries switched off.
+//! Amazon S3 and compatible services: what they have beyond the other kinds of storage.
 
-mod answer;
-mod client;
-mod listing;
+mod access;
+mod document;
+mod probing;
+mod removal;
+mod requests;
+mod uploads;
+mod versions;
 
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
-use object_store::aws::{AmazonS3, AwsCredential};
-use object_store::list::{PaginatedListOptions, PaginatedListStore};
-use object_store::multipart::{MultipartStore, PartId};
-use object_store::path::Path;
+use chrono::Utc;
+use object_store::aws::AmazonS3;
 use object_store::{
-    Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
-    PutOptions,
+    Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions, TagSet,
+    multipart::MultipartStore,
 };
-use walwarden_core::{ErrorClass, Result};
+use walwarden_core::Result;
 
 use crate::backend::Head;
 use crate::credentials::Identity;
 use crate::failure::Failure;
-use crate::listing::{ListedObject, Page, Place};
+use crate::listing::{Page, Place};
 use crate::options::S3Options;
+use crate::remote::{Client, Remote};
+use access::Access;
 
-/// How often credentials are asked for before the first time they were given: without any configured, the client asks
-/// the machine's metadata service, and off the cloud nobody answers.
-const FIRST_CREDENTIAL_ATTEMPTS: u32 = 3;
+pub(crate) use probing::BucketState;
 
 /// One bucket and prefix.
+#[derive(Clone)]
 pub(crate) struct S3 {
-    client: AmazonS3,
-    prefix: String,
+    remote: std::sync::Arc<Remote<AmazonS3>>,
+    access: std::sync::Arc<Access>,
     attributes: Attributes,
-    has_had_credentials: AtomicBool,
+    tags: TagSet,
+    is_locking: bool,
+}
+
+impl Client for AmazonS3 {
+    const CREDENTIALS_HINT: &'static str = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the server's environment, give the machine a role, or name \
+         a profile of the credentials file in the storage option \"profile\".";
+
+    async fn secrets(&self) -> object_store::Result<Vec<String>> {
+        let credential = self.credentials().get_credential().await?;
+        // The key's id is shown, but it goes into a header as the others do.
+        let odd_id = credential.key_id.chars().any(char::is_control).then(|| credential.key_id.clone());
+        let secret = credential.secret_key.clone();
+        Ok([Some(secret), credential.token.clone(), odd_id].into_iter().flatten().collect())
+    }
 }
 
 impl S3 {
@@ -53,32 +66,53 @@ impl S3 {
         if let Some(class) = &options.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
         }
+        let mut tags = TagSet::default();
+        for (name, value) in &options.tags {
+            tags.push(name, value);
+        }
+        let (access, client) = Access::open(bucket, options, default_region, identity)?;
+        let secrets = access.secrets();
         Ok(Self {
-            client: client::build(bucket, options, default_region, identity)?,
-            prefix: prefix.to_owned(),
+            remote: Remote::new(client, access.http(), prefix, secrets).into(),
+            access: access.into(),
             attributes,
-            has_had_credentials: AtomicBool::new(false),
+            tags,
+            is_locking: options.lock.is_some(),
         })
     }
 
+    /// The same bucket, in which nothing is locked by us: for probes, which must go again.
+    pub(crate) fn without_lock(&self) -> Self {
+        Self { is_locking: false, ..self.clone() }
+    }
+
+    pub(crate) fn options(&self) -> &S3Options {
+        self.access.options()
+    }
+
     pub(crate) async fn create(&self, key: &str, bytes: Bytes, limit: Duration) -> Result<(), Failure> {
-        let path = self.path(key)?;
+        let mode = if self.options().conditional_writes {
+            PutMode::Create
+        } else {
+            // The service cannot say no, so it is asked first.
+            if self.remote.head(key, limit).await?.is_some() {
+                return Err(Failure::exists());
+            }
+            PutMode::Overwrite
+        };
+        let path = self.remote.path(key)?;
         let options = PutOptions {
-            mode: PutMode::Create,
+            mode,
             attributes: self.attributes.clone(),
+            tags: self.tags.clone(),
             ..PutOptions::default()
         };
-        self.attempt(limit, self.client.put_opts(&path, bytes.into(), options)).await.map(|_| ())
+        let client = self.writer()?;
+        self.remote.attempt(limit, client.put_opts(&path, bytes.into(), options)).await.map(|_| ())
     }
 
     pub(crate) async fn head(&self, key: &str, limit: Duration) -> Result<Option<Head>, Failure> {
-        let path = self.path(key)?;
-        match self.attempt(limit, self.client.head(&path)).await {
-            Ok(meta) => Ok(Some(Head { size: meta.size, e_tag: meta.e_tag })),
-            // The answer to HEAD has no body, so a missing bucket looks the same; whatever is done next will tell.
-            Err(failure) if failure.is_missing => Ok(None),
-            Err(failure) => Err(failure),
-        }
+        self.remote.head(key, limit).await
     }
 
     pub(crate) async fn read(
@@ -87,62 +121,26 @@ impl S3 {
         range: Range<u64>,
         limit: Duration,
     ) -> Result<(Bytes, u64), Failure> {
-        let path = self.path(key)?;
-        let length = range.end - range.start;
-        // A range is asked for even if it is the whole object: then the client accepts nothing but a partial answer
-        // for exactly this range, and an error document sent with status 200 cannot pass for data.
-        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let answer = async {
-            let answer = self.client.get_opts(&path, options).await?;
-            let size = answer.meta.size;
-            // Of a range that goes beyond the object, nothing is read.
-            let bytes = if size < range.end { None } else { Some(answer.bytes().await?) };
-            Ok((bytes, size))
-        };
-        let (bytes, size) = self.attempt(limit, answer).await?;
-        let Some(bytes) = bytes else { return Err(Failure::ends_early(size, range.end)) };
-        if bytes.len() as u64 != length {
-            return Err(
-                Failure::corrupt(format!("{} bytes came instead of {length}", bytes.len())).retriable()
-            );
-        }
-        Ok((bytes, size))
+        self.remote.read(key, range, limit).await
     }
 
     pub(crate) async fn delete(&self, key: &str, limit: Duration) -> Result<(), Failure> {
-        let path = self.path(key)?;
-        unless_missing(self.attempt(limit, self.client.delete(&path)).await)
+        self.remote.delete(key, limit).await
     }
 
     pub(crate) async fn list(&self, place: &Place, limit: Duration) -> Result<Page, Failure> {
-        let prefix = self.path(&place.folder)?;
-        // With the slash: "org" must not list "organs".
-        let prefix = format!("{prefix}/");
-        let options =
-            PaginatedListOptions { page_token: place.token.clone(), ..PaginatedListOptions::default() };
-        let answer = self.attempt(limit, self.client.list_paginated(Some(&prefix), options)).await?;
-        let root = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
-        let objects = answer.result.objects.into_iter().filter_map(|object| {
-            let key = object.location.as_ref().strip_prefix(&root)?.to_owned();
-            Some(ListedObject { key, size: object.size })
-        });
-        let more = match answer.page_token {
-            Some(token) if place.token.as_ref() == Some(&token) => {
-                return Err(Failure::new(
-                    ErrorClass::Storage,
-                    "the server lists the same page again and again",
-                ));
-            }
-            token => token.map(|token| Place { folder: place.folder.clone(), token: Some(token) }),
-        };
-        Ok(Page { objects: objects.collect(), more: more.into_iter().collect() })
+        self.remote.list(place, limit).await
     }
 
     pub(crate) async fn begin(&self, key: &str, limit: Duration) -> Result<String, Failure> {
-        let path = self.path(key)?;
-        let options =
-            PutMultipartOptions { attributes: self.attributes.clone(), ..PutMultipartOptions::default() };
-        self.attempt(limit, self.client.create_multipart_opts(&path, options)).await
+        let path = self.remote.path(key)?;
+        let options = PutMultipartOptions {
+            attributes: self.attributes.clone(),
+            tags: self.tags.clone(),
+            ..PutMultipartOptions::default()
+        };
+        let client = self.writer()?;
+        self.remote.attempt(limit, client.create_multipart_opts(&path, options)).await
     }
 
     pub(crate) async fn put_part(
@@ -153,11 +151,7 @@ impl S3 {
         bytes: Bytes,
         limit: Duration,
     ) -> Result<String, Failure> {
-        let path = self.path(key)?;
-        let id = id.to_owned();
-        self.attempt(limit, self.client.put_part(&path, &id, index, bytes.into()))
-            .await
-            .map(|part| part.content_id)
+        self.remote.put_part(key, id, index, bytes, limit).await
     }
 
     pub(crate) async fn complete(
@@ -167,97 +161,38 @@ impl S3 {
         tags: &[String],
         limit: Duration,
     ) -> Result<(), Failure> {
-        let path = self.path(key)?;
-        let parts = tags.iter().map(|tag| PartId { content_id: tag.clone() }).collect();
-        let id = id.to_owned();
-        self.attempt(limit, self.client.complete_multipart(&path, &id, parts)).await.map(|_| ())
+        let client = self.access.completing_client().map_err(unbuildable)?;
+        self.remote.complete(client.as_ref().unwrap_or(&self.remote.client), key, id, tags, limit).await
     }
 
     pub(crate) async fn abort(&self, key: &str, id: &str, limit: Duration) -> Result<(), Failure> {
-        let path = self.path(key)?;
-        let id = id.to_owned();
-        unless_missing(self.attempt(limit, self.client.abort_multipart(&path, &id)).await)
+        self.remote.abort(key, id, limit).await
     }
 
-    fn path(&self, key: &str) -> Result<Path, Failure> {
-        let full = if self.prefix.is_empty() { key.to_owned() } else { format!("{}/{key}", self.prefix) };
-        Path::parse(full).map_err(|_| Failure::internal("an object key could not be made into a path"))
-    }
-
-    /// Runs one request with time limit; its failure is judged and free of secrets.
-    async fn attempt<T>(
+    pub(crate) async fn signed_url(
         &self,
+        key: &str,
+        expires: Duration,
         limit: Duration,
-        request: impl Future<Output = object_store::Result<T>>,
-    ) -> Result<T, Failure> {
-        let mut credential = None;
-        let work = async {
-            credential = Some(self.credential().await?);
-            request.await.map_err(|error| answer::judge(&error))
-        };
-        // The client library panics where a request cannot be built. Every known cause is refused earlier; an unknown
-        // one must not end the thread.
-        let guarded = AssertUnwindSafe(tokio::time::timeout(limit, work)).catch_unwind().await;
-        let result = match guarded {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Failure::timeout(limit)),
-            Err(_) => Err(Failure::internal("the storage client panicked")),
-        };
-        result.map_err(|mut failure| {
-            if let Some(credential) = credential {
-                failure.redact(&credential.secret_key);
-                failure.redact(credential.token.as_deref().unwrap_or_default());
-            }
-            failure
-        })
+    ) -> Result<String, Failure> {
+        self.remote.signed_url(key, expires, limit).await
     }
 
-    /// The credentials of the next request. Asked for first, so that their failures are told from the storage's.
-    async fn credential(&self) -> Result<Arc<AwsCredential>, Failure> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.client.credentials().get_credential().await {
-                Ok(credential) => {
-                    if !is_sendable(&credential) {
-                        return Err(no_credentials("the credentials hold a control character"));
-                    }
-                    self.has_had_credentials.store(true, Ordering::Relaxed);
-                    return Ok(credential);
-                }
-                Err(error) => {
-                    let cause = answer::judge(&error);
-                    let failure = no_credentials(&cause.detail);
-                    if self.has_had_credentials.load(Ordering::Relaxed) && cause.is_retriable {
-                        return Err(failure.retriable());
-                    }
-                    if attempts >= FIRST_CREDENTIAL_ATTEMPTS {
-                        return Err(failure);
-                    }
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
+    /// Fetches an address as anybody would.
+    pub(crate) async fn fetch(&self, url: &str, limit: Duration) -> Result<Bytes, Failure> {
+        self.remote.fetch(url, limit).await
+    }
+
+    /// The client for requests that bring an object into being: what it writes is locked, counted from now.
+    fn writer(&self) -> Result<AmazonS3, Failure> {
+        match self.options().lock.filter(|_| self.is_locking) {
+            Some(lock) => self.access.locking_client(lock, Utc::now()).map_err(unbuildable),
+            None => Ok(self.remote.client.clone()),
         }
     }
 }
 
-/// The client library panics on a request header it cannot build.
-fn is_sendable(credential: &AwsCredential) -> bool {
-    let mut fields = [&credential.key_id, &credential.secret_key].into_iter().chain(&credential.token);
-    !fields.any(|field| field.chars().any(char::is_control))
-}
-
-fn no_credentials(detail: &str) -> Failure {
-    Failure::new(ErrorClass::StoragePermission, format!("no credentials: {detail}")).hint(
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the server's environment, give the machine a role, or name \
-         a profile of the credentials file in the storage option \"profile\".",
-    )
-}
-
-/// Deleting what does not exist is fine; a missing bucket is not.
-fn unless_missing(result: Result<(), Failure>) -> Result<(), Failure> {
-    match result {
-        Err(failure) if failure.is_missing => Ok(()),
-        other => other,
-    }
+/// What was built once with the same options can be built again.
+fn unbuildable(error: walwarden_core::Error) -> Failure {
+    Failure::internal(&error.to_string())
 }

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use walwarden_core::{Error, ErrorClass, Result};
 
+use crate::azure::Azure;
 use crate::backend::{Backend, Head};
 use crate::credentials::CredentialSource;
 use crate::failure::Failure;
+use crate::gcs::Gcs;
 use crate::key::validate_key;
 use crate::local::Local;
 use crate::location::Location;
 use crate::options::StorageOptions;
-use crate::part_plan::plan_part_size;
+use crate::part_plan::PartLimits;
 use crate::retry::{Retry, RetryPolicy, retried};
 use crate::s3::S3;
 use crate::upload::Upload;
@@ -39,7 +41,7 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens a storage. Nothing is sent to S3; a missing folder is made, its parent must exist. Reads the credentials
+    /// Opens a storage. Nothing is sent anywhere; a missing folder is made, its parent must exist. Reads the credentials
     /// file, so call it where blocking is allowed.
     ///
     /// # Errors
@@ -51,9 +53,9 @@ impl Store {
         credentials: &CredentialSource,
     ) -> Result<Self> {
         let mut policy = RetryPolicy::default();
-        if let StorageOptions::S3(options) = options {
-            policy.attempt_timeout = options.timeout;
-            policy.budget = 2 * options.timeout;
+        if let Some(timeout) = options.timeout() {
+            policy.attempt_timeout = timeout;
+            policy.budget = 2 * timeout;
         }
         Self::open_with_policy(location, options, credentials, policy)
     }
@@ -72,6 +74,14 @@ impl Store {
             (Location::S3 { bucket, prefix }, StorageOptions::S3(options)) => {
                 let identity = credentials.identity(options.profile.as_deref())?;
                 Backend::S3(S3::open(bucket, prefix, options, credentials.region(), identity)?)
+            }
+            (Location::Gcs { bucket, prefix }, StorageOptions::Gcs(options)) => {
+                let identity = credentials.google_identity(options.profile.as_deref())?;
+                Backend::Gcs(Gcs::open(bucket, prefix, options, identity)?)
+            }
+            (Location::Azure { account, container, prefix }, StorageOptions::Azure(options)) => {
+                let identity = credentials.azure_identity(options.profile.as_deref())?;
+                Backend::Azure(Box::new(Azure::open(account, container, prefix, options, identity)?))
             }
             (Location::File { root }, StorageOptions::File(options)) => {
                 Backend::Local(Local::open(root.clone(), options.fsync)?)
@@ -157,14 +167,19 @@ impl Store {
     /// The part size in bytes for an object of about `estimated_bytes`: `option` (the storage's `part_size`) or 8 MiB, and
     /// more, in whole MiB, where the storage limits the number of parts and the object would need too many.
     pub fn plan_part_size(&self, estimated_bytes: u64, option: Option<u64>) -> u64 {
-        plan_part_size(if self.backend().max_parts().is_some() { estimated_bytes } else { 0 }, option)
+        self.part_limits().plan(estimated_bytes, option)
+    }
+
+    /// What the storage takes as parts of one upload.
+    pub fn part_limits(&self) -> PartLimits {
+        self.backend().part_limits()
     }
 
     /// Begins the upload of an object that must not exist yet. Record [`Upload::id`] before running it, so that
     /// [`Store::abort_upload`] can clean up after a crash.
     ///
-    /// If the reply of S3 is lost, a second upload is begun and the first, empty one stays; a lifecycle rule that aborts
-    /// incomplete uploads removes it.
+    /// If the reply of S3 is lost, a second upload is begun and the first, empty one stays, until
+    /// [`Store::abort_orphans`] finds it.
     ///
     /// # Errors
     /// `StorageConflict` if the object exists.
@@ -174,7 +189,7 @@ impl Store {
     }
 
     /// Gives an upload up and frees what it stored; one that is completed, aborted or unknown is fine. A completed
-    /// object stays.
+    /// object stays. In Azure nothing can be freed: blocks that were never committed go by themselves after a week.
     ///
     /// # Errors
     /// When parts may still be there.
@@ -266,6 +281,18 @@ impl Store {
     pub(crate) async fn head(&self, key: &str) -> Result<Option<Head>, Failure> {
         let limit = self.policy().attempt_timeout;
         retried(self.policy(), || self.backend().head(key, limit)).await
+    }
+
+    /// The same storage, in which nothing is locked by us: for probes, which must go again.
+    pub(crate) fn without_lock(&self) -> Self {
+        let Shared { url, backend, policy } = &*self.shared;
+        match backend {
+            Backend::S3(s3) => {
+                let backend = Backend::S3(s3.without_lock());
+                Self { shared: Arc::new(Shared { url: url.clone(), backend, policy: policy.clone() }) }
+            }
+            _ => self.clone(),
+        }
     }
 
     pub(crate) fn backend(&self) -> &Backend {

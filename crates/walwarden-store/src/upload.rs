@@ -12,7 +12,6 @@ use tokio::task::{JoinError, JoinSet};
 use walwarden_core::{Error, ErrorClass, Result};
 
 use crate::failure::Failure;
-use crate::part_plan::{MAX_OBJECT_SIZE, MAX_PART_SIZE};
 use crate::retry::retried;
 use crate::store::Store;
 
@@ -158,12 +157,14 @@ impl Upload {
     }
 
     fn check_part_size(&self, part_size: usize) -> Result<()> {
-        let smallest = self.store.backend().min_part_size();
-        if (smallest..=MAX_PART_SIZE).contains(&(part_size as u64)) {
+        let limits = self.store.part_limits();
+        if (limits.min_size..=limits.max_size).contains(&(part_size as u64)) {
             return Ok(());
         }
-        Err(Error::invalid("part size is not one the storage takes")
-            .detail(format!("The size is {part_size} bytes; allowed are {smallest} to {MAX_PART_SIZE}.")))
+        Err(Error::invalid("part size is not one the storage takes").detail(format!(
+            "The size is {part_size} bytes; allowed are {} to {}.",
+            limits.min_size, limits.max_size
+        )))
     }
 }
 
@@ -236,17 +237,17 @@ impl PartWriter<'_> {
     }
 
     fn check_limits(&self) -> Result<()> {
-        let Some(max_parts) = self.upload.store.backend().max_parts() else { return Ok(()) };
+        let limits = self.upload.store.part_limits();
         let too_large = |detail: String| {
             let action = format!("could not upload object \"{}\"", self.upload.key);
             Err(Error::new(ErrorClass::Storage, action).detail(detail))
         };
-        if self.next_index >= max_parts {
-            return too_large(format!("It has more than {max_parts} parts of {} bytes.", self.part_size))
-                .map_err(|error| error.hint("Raise the storage option \"part_size\"."));
+        if self.next_index >= limits.max_parts {
+            let told = format!("It has more than {} parts of {} bytes.", limits.max_parts, self.part_size);
+            return too_large(told).map_err(|error| error.hint("Raise the storage option \"part_size\"."));
         }
-        if self.size + self.buffer.len() as u64 > MAX_OBJECT_SIZE {
-            return too_large(format!("It is larger than {MAX_OBJECT_SIZE} bytes."));
+        if self.size + self.buffer.len() as u64 > limits.max_object_size {
+            return too_large(format!("It is larger than {} bytes.", limits.max_object_size));
         }
         Ok(())
     }

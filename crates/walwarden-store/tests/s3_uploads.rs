@@ -302,8 +302,28 @@ async fn the_whole_hash_is_compared_too() {
 async fn a_good_storage_passes_the_check_and_is_left_clean() {
     let server = FaultServer::start().await;
     let steps = server.store().check().await;
-    assert!(steps.iter().all(|step| step.outcome == CheckOutcome::Passed), "{steps:#?}");
-    assert_eq!(steps.len(), 8);
+    assert!(steps.iter().all(walwarden_store::CheckStep::is_ok), "{steps:#?}");
+    // What this small server does not have, and a backup can do without.
+    let (notes, passed): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.note().is_some());
+    assert_eq!(
+        notes.iter().map(|step| step.step).collect::<Vec<_>>(),
+        ["ask about versions and locks", "find an upload"]
+    );
+    assert_eq!(
+        passed.iter().map(|step| step.step).collect::<Vec<_>>(),
+        [
+            "look for a missing object",
+            "write a new object",
+            "refuse to overwrite",
+            "read an object",
+            "list objects",
+            "upload in parts",
+            "read back by ranges",
+            "abort an upload",
+            "sign a download address",
+            "delete objects",
+        ]
+    );
     assert!(files(&server.bucket()).is_empty());
     assert!(server.pending_uploads().is_empty());
 }
@@ -314,8 +334,8 @@ async fn a_storage_that_overwrites_gets_a_warning() {
     server.fail(Method::PUT, ".walwarden-check", Fault::IgnoreCondition, 3);
     let steps = server.store().check().await;
     assert!(steps.iter().all(walwarden_store::CheckStep::is_ok), "{steps:#?}");
-    let warning = steps.iter().find(|step| matches!(step.outcome, CheckOutcome::Warning(_))).unwrap();
-    assert_eq!(warning.step, "refuse to overwrite");
+    let warning = steps.iter().find(|step| step.step == "refuse to overwrite").unwrap();
+    assert!(matches!(warning.outcome, CheckOutcome::Warning(_)));
     assert!(warning.note().unwrap().starts_with("Create-only puts are ignored"));
     assert!(files(&server.bucket()).is_empty());
 }

@@ -103,6 +103,12 @@ pub(super) fn sweep(folder: &Folder, key: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// The last segment of the object's key and the id of the upload, if `name` is that of a staged file.
+pub(super) fn parse_name(name: &str) -> Option<(&str, Uuid)> {
+    let (object, id) = name.strip_prefix('.')?.strip_suffix(SUFFIX)?.rsplit_once('.')?;
+    Some((object, Uuid::try_parse(id).ok()?))
+}
+
 fn prefix(key: &str) -> String {
     format!(".{}.", key.rsplit('/').next().unwrap_or_default())
 }

@@ -14,22 +14,22 @@ use object_store::client::{
     HttpService, ReqwestConnector,
 };
 
-/// How a request for a listing is known by its query.
-const LISTING: &str = "list-type=2";
+/// How a request for a listing is known by its query: of S3 and Google, of Azure.
+const LISTINGS: [&str; 2] = ["list-type=2", "comp=list&"];
 
 /// A page has at most 1,000 keys of 1,024 bytes.
 const MAX_PAGE: usize = 16 << 20;
 
 /// Makes connections whose listings are listings.
 #[derive(Debug)]
-pub(super) struct CheckedListings;
+pub(crate) struct CheckedListings;
 
 #[derive(Debug)]
 struct Checked(HttpClient);
 
 /// Why an answer with status 200 is no listing.
 #[derive(Debug)]
-pub(super) enum NoListing {
+pub(crate) enum NoListing {
     /// It is something else, an error for instance.
     Other(String),
     /// It says that there is more, but not where.
@@ -52,7 +52,7 @@ impl HttpService for Checked {
         Self: 'answer,
     {
         Box::pin(async move {
-            let is_listing = request.uri().query().is_some_and(|query| query.contains(LISTING));
+            let is_listing = request.uri().query().is_some_and(|query| is_listing(query));
             let answer = self.0.execute(request).await?;
             if !is_listing || !answer.status().is_success() {
                 return Ok(answer);
@@ -65,7 +65,13 @@ impl HttpService for Checked {
     }
 }
 
-async fn whole(body: HttpResponseBody) -> Result<Bytes, HttpError> {
+fn is_listing(query: &str) -> bool {
+    // The names of parameters come in any order, so the last one has no ampersand.
+    let query = format!("{query}&");
+    LISTINGS.iter().any(|listing| query.contains(listing))
+}
+
+pub(crate) async fn whole(body: HttpResponseBody) -> Result<Bytes, HttpError> {
     let mut stream = body.bytes_stream();
     let mut bytes = BytesMut::new();
     while let Some(some) = stream.try_next().await? {
@@ -81,6 +87,10 @@ async fn whole(body: HttpResponseBody) -> Result<Bytes, HttpError> {
 /// Text within a key is escaped, so what looks like an element is one.
 fn check(body: &[u8]) -> Result<(), NoListing> {
     let text = String::from_utf8_lossy(body);
+    // Azure's form says where it goes on, or nothing.
+    if text.contains("<EnumerationResults") {
+        return Ok(());
+    }
     if !text.contains("<ListBucketResult") {
         return Err(NoListing::Other(text.into_owned()));
     }
@@ -114,6 +124,7 @@ mod tests {
         for good in [
             page(""),
             page("<IsTruncated>false</IsTruncated>"),
+            "<EnumerationResults ContainerName=\"c\"><Blobs /><NextMarker /></EnumerationResults>".to_owned(),
             page("<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"),
         ] {
             assert!(check(good.as_bytes()).is_ok(), "{good}");

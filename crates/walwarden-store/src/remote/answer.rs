@@ -1,4 +1,4 @@
-//! What an answer of an S3 server means.
+//! What an answer of a storage service means. Google answers in the same form as S3, and Azure nearly so.
 //!
 //! `object_store` folds answers into few variants and some of them wrongly (every 409 is "already exists", every error
 //! in a 200 generic), and its own error type that knows the status is private. So the chain of sources is walked to the
@@ -13,7 +13,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use walwarden_core::ErrorClass;
 
 use crate::failure::Failure;
-use crate::s3::listing::NoListing;
+use crate::remote::listing::NoListing;
 
 /// How `object_store` begins the text of an answer that is not 2xx.
 const STATUS_TEXT: &str = "Server returned non-2xx status code: ";
@@ -41,7 +41,7 @@ const CHECK_CERTIFICATE: &str =
     "Install the certificate authority of the storage service in the operating system's trust store.";
 
 /// Judges an error of the client library.
-pub(super) fn judge(error: &object_store::Error) -> Failure {
+pub(crate) fn judge(error: &object_store::Error) -> Failure {
     if let object_store::Error::InvalidPath { source } = error {
         return Failure::new(ErrorClass::Storage, format!("a key is not one of walwarden's: {source}"))
             .hint("See who else writes to this storage, and give walwarden a prefix of its own.");
@@ -72,7 +72,7 @@ pub(super) fn judge(error: &object_store::Error) -> Failure {
         .outcome_unknown()
 }
 
-fn judge_transport(error: &HttpError) -> Failure {
+pub(crate) fn judge_transport(error: &HttpError) -> Failure {
     match error.source().and_then(|source| source.downcast_ref()) {
         Some(NoListing::Other(body)) => return judge_status(200, body),
         Some(told @ NoListing::WithoutEnd) => {
@@ -92,7 +92,7 @@ fn judge_transport(error: &HttpError) -> Failure {
 }
 
 /// Judges an answer by its code where that is known, else by its status.
-fn judge_status(status: u16, body: &str) -> Failure {
+pub(crate) fn judge_status(status: u16, body: &str) -> Failure {
     let code = element(body, "Code").unwrap_or_default();
     let message = element(body, "Message").unwrap_or_default();
     let mut shown = format!("the server answered {status}");
@@ -100,7 +100,22 @@ fn judge_status(status: u16, body: &str) -> Failure {
         shown.push_str(": ");
         shown.push_str(text);
     }
+    if says_locked(&code, &message) {
+        return Failure::locked(shown);
+    }
     by_code(&code, &shown).unwrap_or_else(|| by_status(status, &shown))
+}
+
+/// Whether a retention or a hold is the reason of a refusal. Only some services say so: Azure and MinIO by a code, Amazon
+/// and Google in the message.
+fn says_locked(code: &str, message: &str) -> bool {
+    const CODES: [&str; 4] =
+        ["BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold", "ObjectLocked", "RetentionPolicyNotMet"];
+    const WORDS: [&str; 4] = ["object lock", "worm protected", "retention policy", "legal hold"];
+    let message = message.to_ascii_lowercase();
+    CODES.contains(&code)
+        || (matches!(code, "AccessDenied" | "InvalidRequest" | "Forbidden")
+            && WORDS.iter().any(|word| message.contains(word)))
 }
 
 fn by_code(code: &str, shown: &str) -> Option<Failure> {
@@ -118,6 +133,8 @@ fn by_code(code: &str, shown: &str) -> Option<Failure> {
         // 409: another request for the same key is under way. Nothing is said about whether the object exists.
         "ConditionalRequestConflict" | "OperationAborted" => failure(Class::Storage).retriable(),
         "InternalError"
+        | "ServerBusy"
+        | "OperationTimedOut"
         | "SlowDown"
         | "SlowDownRead"
         | "SlowDownWrite"
@@ -130,13 +147,20 @@ fn by_code(code: &str, shown: &str) -> Option<Failure> {
         "BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody" | "XAmzContentChecksumMismatch" => {
             failure(Class::Storage).hint(CHECK_SERVICE).retriable()
         }
-        "NoSuchBucket" => failure(Class::StorageNotFound).hint(CHECK_BUCKET),
-        "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => Failure::missing(shown),
+        "NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted" => {
+            failure(Class::StorageNotFound).hint(CHECK_BUCKET)
+        }
+        "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" | "BlobNotFound" => Failure::missing(shown),
         "AccessDenied"
         | "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
         | "InvalidToken"
         | "AllAccessDisabled"
+        | "AuthenticationFailed"
+        | "AuthorizationFailure"
+        | "AuthorizationPermissionMismatch"
+        | "InsufficientAccountPermissions"
+        | "AccountIsDisabled"
         | "AccountProblem"
         | "NotSignedUp" => failure(Class::StoragePermission).hint(CHECK_KEYS),
         "AuthorizationHeaderMalformed"
@@ -150,7 +174,8 @@ fn by_code(code: &str, shown: &str) -> Option<Failure> {
         | "XMinioAdminBucketQuotaExceeded"
         | "InsufficientCapacity" => failure(Class::StorageFull).hint(CHECK_ROOM),
         "InvalidRange" => failure(Class::StorageCorrupt),
-        "PreconditionFailed" => Failure::exists(),
+        "PreconditionFailed" | "BlobAlreadyExists" => Failure::exists(),
+        "NotImplemented" | "MethodNotAllowed" => Failure::unsupported(shown),
         _ => return None,
     })
 }
@@ -172,7 +197,7 @@ fn by_status(status: u16, shown: &str) -> Failure {
             failure(Class::StorageUnreachable).hint(CHECK_SERVICE).retriable().outcome_unknown()
         }
         507 => failure(Class::StorageFull).hint(CHECK_ROOM),
-        501 | 505 => failure(Class::Storage).hint("The storage service lacks something a backup needs."),
+        405 | 501 | 505 => Failure::unsupported(shown),
         500..=599 => failure(Class::StorageUnreachable).hint(CHECK_SERVICE).retriable().outcome_unknown(),
         // The answer to HEAD has no body, so several codes hide behind it.
         400 => failure(Class::Storage).hint(CHECK_REQUEST),

@@ -1,0 +1,154 @@
+//! Azure Blob Storage.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::azure::{
+    AzureConfigKey, AzureCredential, MicrosoftAzure, MicrosoftAzureBuilder, split_sas,
+};
+use object_store::client::HttpConnector;
+use object_store::signer::{HeaderMap, HeaderValue};
+use object_store::{Attribute, Attributes, ObjectStore, PutMode, PutOptions, TagSet};
+use uuid::Uuid;
+use walwarden_core::{Error, ErrorClass, Result};
+
+use crate::credentials::AzureIdentity;
+use crate::failure::{Failure, one_line};
+use crate::options::AzureOptions;
+use crate::remote::client_options::{client_options, no_retries};
+use crate::remote::listing::CheckedListings;
+use crate::remote::{Client, Remote};
+
+/// One container and prefix.
+pub(crate) struct Azure {
+    pub(crate) remote: Remote<MicrosoftAzure>,
+    pub(crate) options: AzureOptions,
+    /// For the request that makes a blob of its blocks, which tells tier and tags.
+    completing: MicrosoftAzure,
+    attributes: Attributes,
+    tags: TagSet,
+}
+
+impl Client for MicrosoftAzure {
+    const CREDENTIALS_HINT: &'static str = "Set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN in the server's environment, give the machine a managed \
+         identity, or name a profile of the credentials file in the storage option \"profile\".";
+
+    async fn secrets(&self) -> object_store::Result<Vec<String>> {
+        Ok(match &*self.credentials().get_credential().await? {
+            // It signs and is never sent.
+            AzureCredential::AccessKey(_) => Vec::new(),
+            AzureCredential::BearerToken(token) => vec![token.clone()],
+            AzureCredential::SASToken(pairs) => {
+                pairs.iter().filter(|(name, _)| name == "sig").map(|(_, value)| value.clone()).collect()
+            }
+        })
+    }
+}
+
+impl Azure {
+    /// Makes the client; nothing is sent yet.
+    pub(crate) fn open(
+        account: &str,
+        container: &str,
+        prefix: &str,
+        options: &AzureOptions,
+        identity: AzureIdentity,
+    ) -> Result<Self> {
+        let mut attributes = Attributes::new();
+        let mut tags = TagSet::default();
+        let mut headers = HeaderMap::new();
+        let header = |value: &str| {
+            HeaderValue::from_str(value).map_err(|_| Error::internal("an option is not one of a header"))
+        };
+        if let Some(tier) = &options.storage_class {
+            attributes.insert(Attribute::StorageClass, tier.clone().into());
+            headers.insert("x-ms-access-tier", header(tier)?);
+        }
+        for (name, value) in &options.tags {
+            tags.push(name, value);
+        }
+        if !tags.is_empty() {
+            headers.insert("x-ms-tags", header(tags.encoded())?);
+        }
+        let build = |headers: HeaderMap| {
+            let client_options =
+                client_options(options.allow_http, options.timeout).with_default_headers(headers);
+            let mut builder = MicrosoftAzureBuilder::new()
+                .with_account(account)
+                .with_container_name(container)
+                .with_disable_tagging(options.tags.is_empty())
+                .with_retry(no_retries())
+                .with_http_connector(CheckedListings)
+                .with_client_options(client_options);
+            if let Some(endpoint) = &options.endpoint {
+                builder = builder.with_endpoint(endpoint.clone());
+            }
+            identify(builder, &identity)?.build().map_err(|error| unusable(container, &error))
+        };
+        let http = CheckedListings
+            .connect(&client_options(options.allow_http, options.timeout))
+            .map_err(|error| unusable(container, &error))?;
+        let remote = Remote::new(build(HeaderMap::new())?, http, prefix, Vec::new());
+        Ok(Self { remote, options: options.clone(), completing: build(headers)?, attributes, tags })
+    }
+
+    pub(crate) async fn create(&self, key: &str, bytes: Bytes, limit: Duration) -> Result<(), Failure> {
+        let path = self.remote.path(key)?;
+        let options = PutOptions {
+            mode: PutMode::Create,
+            attributes: self.attributes.clone(),
+            tags: self.tags.clone(),
+            ..PutOptions::default()
+        };
+        let request = self.remote.client.put_opts(&path, bytes.into(), options);
+        self.remote.attempt(limit, request).await.map(|_| ())
+    }
+
+    /// Azure has no uploads: blocks wait at the blob until a list of them is committed. The id is ours alone.
+    pub(crate) fn begin() -> String {
+        Uuid::new_v4().simple().to_string()
+    }
+
+    pub(crate) async fn complete(
+        &self,
+        key: &str,
+        id: &str,
+        tags: &[String],
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        self.remote.complete(&self.completing, key, id, tags, limit).await
+    }
+}
+
+fn identify(builder: MicrosoftAzureBuilder, identity: &AzureIdentity) -> Result<MicrosoftAzureBuilder> {
+    let malformed = |what: &str| {
+        Error::new(ErrorClass::Configuration, format!("{what} is not one"))
+            .hint("Copy it from the storage account once more.")
+    };
+    match identity {
+        AzureIdentity::AccountKey(key) => Ok(builder.with_access_key(key)),
+        AzureIdentity::Signature(signature) => {
+            let pairs = split_sas(signature).map_err(|_| malformed("shared access signature"))?;
+            Ok(builder.with_sas_authorization(pairs))
+        }
+        AzureIdentity::Environment(variables) => {
+            variables.iter().try_fold(builder, |builder, (name, value)| {
+                let key: AzureConfigKey = name
+                    .to_ascii_lowercase()
+                    .parse()
+                    .map_err(|_| Error::internal(format!("client does not know the variable {name}")))?;
+                Ok(builder.with_config(key, value))
+            })
+        }
+    }
+}
+
+/// The library's text may repeat the key it could not read.
+fn unusable(container: &str, error: &object_store::Error) -> Error {
+    let told = Error::new(
+        ErrorClass::Configuration,
+        format!("could not set up the client for container \"{container}\""),
+    );
+    let text = one_line(&error.to_string());
+    if text.contains("key") { told.detail("The account's key is not base64.") } else { told.detail(text) }
+}

@@ -1,0 +1,92 @@
+//! Google Cloud Storage.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::client::HttpConnector;
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::multipart::MultipartStore;
+use object_store::{Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions};
+use walwarden_core::{Error, ErrorClass, Result};
+
+use crate::credentials::GoogleIdentity;
+use crate::failure::{Failure, one_line};
+use crate::options::GcsOptions;
+use crate::remote::client_options::{client_options, no_retries};
+use crate::remote::listing::CheckedListings;
+use crate::remote::{Client, Remote};
+
+/// Google's own.
+const ENDPOINT: &str = "https://storage.googleapis.com";
+
+/// One bucket and prefix.
+pub(crate) struct Gcs {
+    pub(crate) remote: Remote<GoogleCloudStorage>,
+    pub(crate) options: GcsOptions,
+    attributes: Attributes,
+}
+
+impl Client for GoogleCloudStorage {
+    const CREDENTIALS_HINT: &'static str = "Set GOOGLE_APPLICATION_CREDENTIALS in the server's environment to the key file of a service account, give the \
+         machine a service account, or name a profile of the credentials file in the storage option \"profile\".";
+
+    async fn secrets(&self) -> object_store::Result<Vec<String>> {
+        Ok(vec![self.credentials().get_credential().await?.bearer.clone()])
+    }
+}
+
+impl Gcs {
+    /// Makes the client; nothing is sent yet.
+    pub(crate) fn open(
+        bucket: &str,
+        prefix: &str,
+        options: &GcsOptions,
+        identity: GoogleIdentity,
+    ) -> Result<Self> {
+        let mut attributes = Attributes::new();
+        if let Some(class) = &options.storage_class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        let client_options = client_options(options.allow_http, options.timeout);
+        let http = CheckedListings.connect(&client_options).map_err(|error| unusable(bucket, &error))?;
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_bucket_name(bucket)
+            // Said in any case: the key file of a service account may name another.
+            .with_base_url(options.endpoint.as_deref().unwrap_or(ENDPOINT))
+            .with_retry(no_retries())
+            .with_http_connector(CheckedListings)
+            .with_client_options(client_options);
+        if let GoogleIdentity::ServiceAccount(key) = identity {
+            builder = builder.with_service_account_key(key);
+        }
+        let client = builder.build().map_err(|error| unusable(bucket, &error))?;
+        Ok(Self {
+            remote: Remote::new(client, http, prefix, Vec::new()),
+            options: options.clone(),
+            attributes,
+        })
+    }
+
+    pub(crate) async fn create(&self, key: &str, bytes: Bytes, limit: Duration) -> Result<(), Failure> {
+        let path = self.remote.path(key)?;
+        let options = PutOptions {
+            mode: PutMode::Create,
+            attributes: self.attributes.clone(),
+            ..PutOptions::default()
+        };
+        let request = self.remote.client.put_opts(&path, bytes.into(), options);
+        self.remote.attempt(limit, request).await.map(|_| ())
+    }
+
+    pub(crate) async fn begin(&self, key: &str, limit: Duration) -> Result<String, Failure> {
+        let path = self.remote.path(key)?;
+        let options =
+            PutMultipartOptions { attributes: self.attributes.clone(), ..PutMultipartOptions::default() };
+        self.remote.attempt(limit, self.remote.client.create_multipart_opts(&path, options)).await
+    }
+}
+
+fn unusable(bucket: &str, error: &object_store::Error) -> Error {
+    Error::new(ErrorClass::Configuration, format!("could not set up the client for bucket \"{bucket}\""))
+        .detail(one_line(&error.to_string()))
+}

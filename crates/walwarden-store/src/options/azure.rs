@@ -1,0 +1,73 @@
+//! Options of Azure Blob Storage.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use walwarden_core::Result;
+
+use super::tags::{self, Tags};
+use super::values::{boolean, choice, invalid, profile, refuse_unknown, text, timeout};
+use super::{endpoint, part_limits};
+use crate::part_plan::PartLimits;
+
+const NAMES: &[&str] = &[
+    "endpoint",
+    "allow_http",
+    "profile",
+    "storage_class",
+    "tags",
+    "part_size",
+    "min_part_size",
+    "max_part_size",
+    "max_parts",
+    "timeout",
+];
+
+/// Options of an `az://` storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AzureOptions {
+    /// `endpoint`: of another cloud than the public one, or of a compatible server; none means
+    /// `https://<account>.blob.core.windows.net`.
+    pub endpoint: Option<String>,
+    /// `allow_http`: whether the endpoint may be plain http.
+    pub allow_http: bool,
+    /// `profile`: the profile of the credentials file to use.
+    pub profile: Option<String>,
+    /// `storage_class`: the access tier, `Hot`, `Cool` or `Cold`.
+    pub storage_class: Option<String>,
+    /// `tags`: of every blob.
+    pub tags: Tags,
+    /// `part_size`: bytes of every block but the last.
+    pub part_size: Option<u64>,
+    /// `min_part_size`, `max_part_size`, `max_parts`.
+    pub parts: PartLimits,
+    /// `timeout`: how long one request may take, besides the time its bytes need at 128 KiB a second.
+    pub timeout: Duration,
+}
+
+impl AzureOptions {
+    pub(super) fn parse(object: &Map<String, Value>) -> Result<Self> {
+        const TIERS: [(&str, &str); 3] = [("Hot", "Hot"), ("Cool", "Cool"), ("Cold", "Cold")];
+        refuse_unknown(object, NAMES, "az")?;
+        if text(object, "storage_class")? == Some("Archive") {
+            return Err(invalid("storage_class", "Blobs of this tier cannot be read back at once.")
+                .hint("Let a lifecycle rule of the account move old backups to that tier."));
+        }
+        let allow_http = boolean(object, "allow_http")?.unwrap_or(false);
+        let endpoint = match text(object, "endpoint")? {
+            Some(url) => Some(endpoint::normalize(url, allow_http)?),
+            None => None,
+        };
+        let (parts, part_size) = part_limits::parse(object, PartLimits::AZURE)?;
+        Ok(Self {
+            endpoint,
+            allow_http,
+            profile: profile(object)?,
+            storage_class: choice(object, "storage_class", &TIERS)?.map(str::to_owned),
+            tags: tags::parse(object)?,
+            part_size,
+            parts,
+            timeout: timeout(object)?,
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! Uploads in parts that were begun and neither completed nor aborted.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use object_store::signer::{HeaderMap, Method};
+use serde::Deserialize;
+
+use super::{S3, document};
+use crate::failure::Failure;
+use crate::remote::same_page;
+use crate::uploads_found::{UploadFound, UploadPage, UploadPlace};
+
+/// "ListMultipartUploads", Amazon S3 API Reference.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Document {
+    #[serde(default)]
+    is_truncated: bool,
+    next_key_marker: Option<String>,
+    next_upload_id_marker: Option<String>,
+    #[serde(default, rename = "Upload")]
+    uploads: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    key: String,
+    upload_id: String,
+    initiated: DateTime<Utc>,
+}
+
+impl S3 {
+    /// One page of the uploads whose keys begin with the folder and a slash.
+    pub(crate) async fn list_uploads(
+        &self,
+        place: &UploadPlace,
+        limit: Duration,
+    ) -> Result<UploadPage, Failure> {
+        let prefix = format!("{}/", self.remote.path(&place.folder)?);
+        let mut query = vec![("uploads", ""), ("prefix", &prefix)];
+        if let Some((key, id)) = &place.after {
+            query.push(("key-marker", key));
+            query.push(("upload-id-marker", id));
+        }
+        // In the order of their names, as every signature has them; some servers compare texts.
+        query.sort_unstable();
+        let answer = self.request(Method::GET, None, &query, HeaderMap::new(), limit).await?;
+        self.read_uploads(&answer.body, place)
+    }
+
+    fn read_uploads(&self, body: &[u8], place: &UploadPlace) -> Result<UploadPage, Failure> {
+        let document: Document = document::read(body, "ListMultipartUploadsResult")?;
+        let more = if document.is_truncated {
+            let after = document.next_key_marker.zip(document.next_upload_id_marker);
+            let Some(after) = after.filter(|(key, _)| !key.is_empty()) else {
+                return Err(Failure::new(
+                    walwarden_core::ErrorClass::Storage,
+                    "the listing of uploads ends early and does not say where it goes on",
+                ));
+            };
+            if place.after.as_ref() == Some(&after) {
+                return Err(same_page());
+            }
+            Some(UploadPlace { folder: place.folder.clone(), after: Some(after) })
+        } else {
+            None
+        };
+        let uploads = document.uploads.into_iter().filter_map(|listed| {
+            let key = self.remote.key(&listed.key)?.to_owned();
+            // Some servers take the prefix for a folder, some forget it.
+            let is_below = key.strip_prefix(&place.folder)?.starts_with('/');
+            is_below.then_some(UploadFound { key, id: listed.upload_id, initiated: listed.initiated })
+        });
+        Ok(UploadPage { uploads: uploads.collect(), more: more.into_iter().collect() })
+    }
+}
