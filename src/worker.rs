@@ -23,6 +23,7 @@ pub mod restore;
 pub mod start;
 pub mod subject;
 pub mod tick;
+pub mod turn;
 mod verify;
 mod work;
 

@@ -1,15 +1,14 @@
-//! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, starts leaders for jobs that
-//! wait, tells the launcher when to come again, and goes.
+//! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, tells the launcher whether jobs wait
+//! and when to come again, and goes.
 
 use crate::catalog::schedule::{self, Schedule};
 use crate::catalog::task::Task;
 use crate::catalog::{audit, backup, database, job};
 use crate::pg::bgworker::{self, Assignment};
-use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts};
-use crate::worker::{reaper, start};
+use crate::worker::{reaper, start, turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 use walwarden_core::job::{JobKind, Trigger};
@@ -37,14 +36,22 @@ fn tick() -> Result<()> {
     bgworker::connect(database)?;
     bgworker::settle_session()?;
     bgworker::set(c"lock_timeout", c"5s")?;
+    let report = |due: i64, waiting: i64| {
+        shared::post(Letter {
+            due: Some(due),
+            waiting: Some(waiting),
+            ticked: true,
+            ..Letter::waits(database, waiting)
+        });
+    };
     if !transaction(|| Ok(extension::exists()))? {
-        shared::post(Letter { database, due: NEVER });
+        report(NEVER, NEVER);
         return Ok(());
     }
     let now = clock::now();
     if transaction(|| Ok(!database::identity()?.is_of_this_database()))? {
         // Its unfinished jobs are the original's: nothing of them may be touched here.
-        shared::post(Letter { database, due: NEVER });
+        report(NEVER, NEVER);
         return Ok(());
     }
     let mut next = queue_due(now)?;
@@ -52,15 +59,16 @@ fn tick() -> Result<()> {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");
     }
-    start_waiting_jobs()?;
-    if transaction(|| {
-        Ok(!job::with_remains()?.is_empty() || !job::with_scratch()?.is_empty() || job::any_queued()?)
-    })? {
+    let restores = start_restores()?;
+    let (unfinished, waiting) = transaction(|| {
+        let unfinished = !job::with_remains()?.is_empty() || !job::with_scratch()?.is_empty();
+        Ok((unfinished, turn::waiting_since()?))
+    })?;
+    if unfinished || restores {
         let soon = now + UNFINISHED_BUSINESS;
         next = Some(next.map_or(soon, |time| time.min(soon)));
     }
-    let due = next.map_or(NEVER, |time| time.timestamp_micros());
-    shared::post(Letter { database, due });
+    report(next.map_or(NEVER, |time| time.timestamp_micros()), waiting);
     Ok(())
 }
 
@@ -150,21 +158,15 @@ fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&s
     audit::append(event, None, &audit::actor(), &detail.to_string()).map(drop)
 }
 
-/// Start a leader for whatever waits. A backup waits for its turn while another one runs, whose leader starts the next by
-/// itself.
-fn start_waiting_jobs() -> Result<()> {
-    let waiting = transaction(|| {
-        let mut waiting = job::queued_besides_backups()?;
-        if Claim::Backup.holder()?.is_none() {
-            waiting.extend(job::next_queued_backup()?);
-        }
-        Ok(waiting)
-    })?;
-    for id in waiting {
-        if start::start_leader(id).is_none() {
+/// Start a leader for each restore that somebody asked for and that has none; true if there are any. All other jobs wait for
+/// their turn, which the launcher gives.
+fn start_restores() -> Result<bool> {
+    let restores = transaction(job::queued_restores_by_hand)?;
+    for id in &restores {
+        if start::start_leader(*id).is_none() {
             crate::error::log(&bgworker::no_free_slot("leader"), "tick");
             break;
         }
     }
-    Ok(())
+    Ok(!restores.is_empty())
 }
