@@ -155,6 +155,10 @@ CREATE FUNCTION walwarden._scheduler_state() RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', '_scheduler_state_wrapper';
 
+CREATE FUNCTION walwarden._waiting_for(kind text, trigger text) RETURNS text
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', '_waiting_for_wrapper';
+
 CREATE FUNCTION walwarden._progress(handle bigint) RETURNS TABLE (
         phase text, tables_done bigint, tables_total bigint, raw_bytes bigint, estimated_bytes bigint, stored_bytes bigint,
         verified_bytes bigint, rows bigint, percent integer, bar text, rate bigint, seconds_left bigint,

@@ -1,9 +1,11 @@
 -- What people read. Owned by the extension's owner, readable by pg_monitor (grants.sql).
 
 CREATE VIEW walwarden.jobs AS
-SELECT id, kind, state, backup, depth, options, smoke_answer, schedule, pg_catalog.array_to_string(storages, ', ') AS storage,
-       trigger, scheduled_for, attempt, run_after, requested_by, queued_at, claimed_at, started_at, finalizing_at, finalized_at,
-       coalesce(finalized_at, pg_catalog.clock_timestamp()) - started_at AS duration,
+SELECT id, kind, state, CASE WHEN state = 'queued' THEN walwarden._waiting_for(kind, trigger) END AS waiting_for,
+       backup, depth, options, smoke_answer, schedule, pg_catalog.array_to_string(storages, ', ') AS storage, trigger, scheduled_for,
+       attempt, run_after, requested_by, queued_at, claimed_at, started_at, finalizing_at, finalized_at,
+       -- Nothing volatile in this view: only then does ORDER BY ... LIMIT of a long history read an index.
+       coalesce(finalized_at, greatest(pg_catalog.statement_timestamp(), started_at)) - started_at AS duration,
        jobs, copiers, copiers_note, compression, max_rate,
        snapshot_at, snapshot_lsn, tables, rows, raw_bytes, size_bytes, sha256,
        object_key, globals_key, manifest_key,
@@ -11,6 +13,8 @@ SELECT id, kind, state, backup, depth, options, smoke_answer, schedule, pg_catal
        expires_at, delete_reason, deleted_by, deleted_at
   FROM walwarden.job;
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
+COMMENT ON COLUMN walwarden.jobs.waiting_for IS
+    'what a queued job waits for: turn (of the backups of this database one at a time), slot (of walwarden.max_concurrent_jobs), worker (of max_worker_processes); NULL when it is about to start';
 
 -- What verifications and restore tests say of a backup as a storage has it. What one of them finds wrong with its bytes stands
 -- until a later verification, at least as deep, finds nothing. Where storage was not to be reached, or somebody canceled, nothing
@@ -203,6 +207,8 @@ SELECT walwarden._scheduler_state() AS scheduler,
        running.id AS running_job,
        (SELECT pg_catalog.count(*) FROM walwarden.waiting_sessions AS w) AS sessions_waiting,
        (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL) AS queued_jobs,
+       (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL
+           AND walwarden._waiting_for(j.kind, j.trigger) OPERATOR(pg_catalog.=) 'slot') AS waiting_for_slot,
        failure.id AS failed_since,
        failure.error_class AS failure_class,
        failure.error_message AS failure_message,
@@ -231,6 +237,7 @@ COMMENT ON COLUMN walwarden.status.scheduler IS 'running; or why schedules do no
 COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest backup holds that is not known to be damaged';
 COMMENT ON COLUMN walwarden.status.loss_window IS 'what would be lost if the database were lost now: the age of that moment';
 COMMENT ON COLUMN walwarden.status.sessions_waiting IS 'sessions that wait for a lock of the running backup: walwarden.waiting_sessions names them';
+COMMENT ON COLUMN walwarden.status.waiting_for_slot IS 'queued jobs that wait because walwarden.max_concurrent_jobs run in the cluster';
 COMMENT ON COLUMN walwarden.status.failed_since IS 'the latest job that failed and after which none of its kind was completed, so that a failed restore test is not forgotten with the next backup; a failed restore is, with the next good backup';
 
 CREATE VIEW walwarden.audit_chain AS

@@ -15,6 +15,8 @@ pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<C
 pub static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// Megabytes of memory that the leader of a job may take.
 pub static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(256);
+/// How many jobs run at once in the cluster.
+pub static MAX_CONCURRENT_JOBS: GucSetting<i32> = GucSetting::<i32>::new(4);
 /// A secret that the leader gives to the session of the pg_dump that it starts; see `pg::toc_only`.
 pub static TOC_ONLY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// The process whose lock group the session of that pg_dump joins; 0 joins none.
@@ -77,6 +79,17 @@ pub fn init() {
         GucFlags::UNIT_MB,
     );
     GucRegistry::define_int_guc(
+        c"walwarden.max_concurrent_jobs",
+        c"How many of walwarden's jobs run at once, in all databases of the cluster together.",
+        c"Others stay queued until one ends; then the database whose last job started longest ago comes first. A restore \
+          that somebody asked for does not wait: it counts as one, and runs also when all are taken.",
+        &MAX_CONCURRENT_JOBS,
+        1,
+        1000,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
         c"walwarden.lock_group",
         c"The process whose lock group this session joins when its first transaction begins.",
         c"For the pg_dump that walwarden starts; not for use by hand.",
@@ -102,6 +115,11 @@ pub fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
 /// How many bytes of memory the leader of a job may take.
 pub fn max_memory() -> u64 {
     u64::try_from(MAX_MEMORY.get()).unwrap_or(0) << 20
+}
+
+/// How many jobs run at once in the cluster.
+pub fn max_concurrent_jobs() -> usize {
+    usize::try_from(MAX_CONCURRENT_JOBS.get()).unwrap_or(1)
 }
 
 /// The first part of every object's path.

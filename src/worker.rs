@@ -25,6 +25,7 @@ pub mod retry;
 pub mod start;
 pub mod subject;
 pub mod tick;
+pub mod turn;
 mod verify;
 mod work;
 

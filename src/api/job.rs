@@ -5,16 +5,17 @@ use crate::catalog::task::Task;
 use crate::catalog::{backup, backup_copy, database, job, schedule, storage};
 use crate::error::report;
 use crate::pg::locks::Claim;
+use crate::pg::shared::{self, Letter};
 use crate::pg::text::Text;
 use crate::pg::{interrupts, process, server};
-use crate::worker::start;
+use crate::worker::{start, turn};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use walwarden_core::backup_options::BackupOptions;
-use walwarden_core::job::{JobKind, JobState, Trigger};
+use walwarden_core::job::{JobKind, JobState, Trigger, waits_for_slot};
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 
 /// How often a waiting session looks at the job.
@@ -175,17 +176,33 @@ fn wait(id: Uuid, timeout: Option<Interval>) -> CoreResult<JobState> {
         }
         if looked_for_leader.elapsed() >= LOOK_FOR_LEADER {
             looked_for_leader = Instant::now();
-            revive(id, state)?;
+            revive(id)?;
         }
         interrupts::wait_in_session(None, LOOK);
     }
 }
 
 /// Start a leader for a job that nobody works on: it runs a queued one, and reaps one whose leader is gone. Without
-/// preload there is no tick to do it.
-fn revive(id: Uuid, state: JobState) -> CoreResult<()> {
-    let waits_for_turn = state == JobState::Queued && job::kind(id)? == JobKind::Backup;
-    let worker = if waits_for_turn { Claim::Backup } else { Claim::Job(id.as_u128()) };
+/// preload there is no tick to do it. Where the launcher gives the turns, it only hears that this job waits.
+fn revive(id: Uuid) -> CoreResult<()> {
+    let worker = match job::queued(id)? {
+        Some((kind, trigger, since)) => {
+            let worker = if kind == JobKind::Backup { Claim::Backup } else { Claim::Job(id.as_u128()) };
+            if waits_for_slot(kind, trigger) {
+                if turn::launcher_gives_turns() {
+                    if worker.holder()?.is_none() {
+                        shared::post(Letter::waits(server::database_oid(), since));
+                    }
+                    return Ok(());
+                }
+                if !turn::slot_is_free()? {
+                    return Ok(());
+                }
+            }
+            worker
+        }
+        None => Claim::Job(id.as_u128()),
+    };
     if worker.holder()?.is_none() {
         // Every slot taken: the next look tries again.
         let _ = start::start_leader(id);

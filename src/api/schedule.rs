@@ -103,6 +103,6 @@ pub fn check_name(what: &str, name: &str) -> CoreResult<()> {
 pub fn wake_launcher_at_commit() {
     let database = server::database_oid();
     pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || {
-        shared::post(Letter { database, due: 0 });
+        shared::post(Letter::look(database));
     });
 }

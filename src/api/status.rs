@@ -3,10 +3,12 @@
 use crate::catalog::database;
 use crate::error::report;
 use crate::pg::text::Text;
-use crate::pg::{server, shared};
+use crate::pg::{locks, server, shared};
 use crate::worker::progress;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use walwarden_core::Result as CoreResult;
+use walwarden_core::job::{JobKind, Trigger, waits_for_slot};
 use walwarden_core::progress::bar;
 
 /// Whether schedules fire, and if not, why: running, not preloaded, off, stopped, standby, suspended.
@@ -26,6 +28,26 @@ pub fn _scheduler_state() -> Result<Text, ErrorReport> {
         "running"
     };
     Ok(Text::from(state))
+}
+
+/// What a queued job waits for: turn, slot, worker; NULL when for nothing that is known.
+#[pg_extern(sql = false)]
+pub fn _waiting_for(kind: Text, trigger: Text) -> Result<Option<Text>, ErrorReport> {
+    waiting_for(&kind.0, &trigger.0).map(|reason| reason.map(Text::from)).map_err(report)
+}
+
+fn waiting_for(kind: &str, trigger: &str) -> CoreResult<Option<&'static str>> {
+    let (kind, trigger): (JobKind, Trigger) = (kind.parse()?, trigger.parse()?);
+    let claimed = locks::claimed()?;
+    Ok(if kind == JobKind::Backup && claimed.backup_here {
+        Some("turn")
+    } else if waits_for_slot(kind, trigger) && claimed.slots.len() >= crate::guc::max_concurrent_jobs() {
+        Some("slot")
+    } else if shared::notice().no_free_worker {
+        Some("worker")
+    } else {
+        None
+    })
 }
 
 /// How far a running backup is, by the handle in its job's row; no row when it is over.

@@ -312,21 +312,47 @@ pub fn cancel_requester(id: Uuid) -> Result<Option<String>> {
     row.map(|row| row.text(0)).transpose()
 }
 
-/// The backup that has waited longest.
-pub fn next_queued_backup() -> Result<Option<Uuid>> {
-    let row = sql::query_one(
-        "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL AND kind = 'backup' \
-           AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp()) ORDER BY queued_at, id LIMIT 1",
-        &[],
-    )?;
-    row.map(|row| row.parse(0)).transpose()
+/// What is queued and waits for one of `walwarden.max_concurrent_jobs`: all but a restore that somebody asked for. Backups
+/// take part only if $1 is true, which they are while none runs in this database.
+const IN_TURN: &str = "state = 'queued' AND finalized_at IS NULL AND NOT (kind = 'restore' AND trigger = 'manual') \
+     AND ($1::boolean OR kind <> 'backup') \
+     AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp())";
+
+/// A job that is queued: its kind, what started it, and since when it waits, in microseconds since the Unix epoch.
+pub fn queued(id: Uuid) -> Result<Option<(JobKind, Trigger, i64)>> {
+    sql::query_one(
+        "SELECT kind, trigger, (extract(epoch FROM queued_at) * 1000000)::bigint FROM walwarden.job \
+         WHERE id = $1::uuid AND state = 'queued'",
+        &[Some(&id.to_string())],
+    )?
+    .map(|row| Ok((row.parse(0)?, row.parse(1)?, row.parse(2)?)))
+    .transpose()
 }
 
-/// The waiting jobs that wait for no turn.
-pub fn queued_besides_backups() -> Result<Vec<Uuid>> {
+/// The jobs whose turn is next, those that have waited longest first.
+pub fn next_in_turn(with_backups: bool, most: usize) -> Result<Vec<Uuid>> {
+    let statement =
+        format!("SELECT id FROM walwarden.job WHERE {IN_TURN} ORDER BY queued_at, id LIMIT $2::bigint");
+    sql::query(&statement, &[Some(flag(with_backups)), Some(&most.to_string())])?
+        .iter()
+        .map(|row| row.parse(0))
+        .collect()
+}
+
+/// Since when the first of them waits, in microseconds since the Unix epoch.
+pub fn in_turn_since(with_backups: bool) -> Result<Option<i64>> {
+    let statement = format!(
+        "SELECT (extract(epoch FROM queued_at) * 1000000)::bigint FROM walwarden.job \
+         WHERE {IN_TURN} ORDER BY queued_at LIMIT 1"
+    );
+    sql::query_one(&statement, &[Some(flag(with_backups))])?.map(|row| row.parse(0)).transpose()
+}
+
+/// The restores that somebody asked for and that have not started.
+pub fn queued_restores_by_hand() -> Result<Vec<Uuid>> {
     sql::query(
-        "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL AND kind <> 'backup' \
-           AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp()) ORDER BY queued_at, id",
+        "SELECT id FROM walwarden.job WHERE state = 'queued' AND finalized_at IS NULL AND kind = 'restore' \
+         AND trigger = 'manual' ORDER BY queued_at, id",
         &[],
     )?
     .iter()
@@ -334,9 +360,8 @@ pub fn queued_besides_backups() -> Result<Vec<Uuid>> {
     .collect()
 }
 
-/// Whether any job waits.
-pub fn any_queued() -> Result<bool> {
-    Ok(next_queued_backup()?.is_some() || !queued_besides_backups()?.is_empty())
+fn flag(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
 }
 
 /// When the next job that waits for its time may run.

@@ -18,20 +18,30 @@ pub enum Claim {
     Backup,
     /// Somebody cleans up after lost jobs in this database.
     Reaper,
+    /// Somebody is about to take a slot: one at a time in the cluster.
+    Slots,
+    /// One of the jobs that run at once in the cluster, by number from 0.
+    Slot(u32),
 }
+
+/// The number that marks the slots among the claims of no database.
+const SLOT: u32 = 2;
 
 impl Claim {
     fn tag(self) -> pg_sys::LOCKTAG {
-        let (first, second) = match self {
-            // The last 64 bits of a UUIDv7 are its random part.
-            Self::Job(id) => ((id >> 32) as u32, id as u32),
-            Self::Backup => (0, 1),
-            Self::Reaper => (0, 2),
-        };
         // SAFETY: reads a process global that is set once connected.
-        let database = unsafe { pg_sys::MyDatabaseId };
+        let here = unsafe { pg_sys::MyDatabaseId }.to_u32();
+        let (database, first, second) = match self {
+            // The last 64 bits of a UUIDv7 are its random part.
+            Self::Job(id) => (here, (id >> 32) as u32, id as u32),
+            Self::Backup => (here, 0, 1),
+            Self::Reaper => (here, 0, 2),
+            // Of the cluster: no database has the oid 0.
+            Self::Slots => (0, 1, 0),
+            Self::Slot(number) => (0, SLOT, number),
+        };
         pg_sys::LOCKTAG {
-            locktag_field1: database.to_u32(),
+            locktag_field1: database,
             locktag_field2: first,
             locktag_field3: second,
             locktag_field4: LOCK_KIND,
@@ -48,6 +58,16 @@ impl Claim {
             let outcome =
                 unsafe { pg_sys::LockAcquire(&raw const tag, pg_sys::ExclusiveLock as i32, true, true) };
             Ok(outcome != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
+        })
+    }
+
+    /// Wait for it, and have it until the end of this transaction.
+    pub fn wait_until_commit(self) -> Result<()> {
+        let tag = self.tag();
+        caught(|| {
+            // SAFETY: the tag is well formed; inside a transaction, which releases the lock. The wait is interruptible.
+            unsafe { pg_sys::LockAcquire(&raw const tag, pg_sys::ExclusiveLock as i32, false, false) };
+            Ok(())
         })
     }
 
@@ -77,6 +97,48 @@ impl Claim {
         )?;
         row.map(|row| row.parse(0)).transpose()
     }
+}
+
+/// What is claimed at this moment in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The slots that are taken, in order.
+    pub slots: Vec<u32>,
+    /// Whether a backup runs in this database.
+    pub backup_here: bool,
+}
+
+/// Reads PostgreSQL's lock table, as pg_locks does, but without SQL: the launcher has no database to ask.
+pub fn claimed() -> Result<Claimed> {
+    let backup = Claim::Backup.tag();
+    let mut claimed = Claimed { slots: Vec::new(), backup_here: false };
+    caught(|| {
+        // SAFETY: both allocations are ours to free; `nelements` entries stand in `locks`.
+        unsafe {
+            let data = pg_sys::GetLockStatusData();
+            let count = usize::try_from((*data).nelements).unwrap_or(0);
+            if count > 0 {
+                for lock in std::slice::from_raw_parts((*data).locks, count) {
+                    let tag = &lock.locktag;
+                    let is_ours = tag.locktag_type == backup.locktag_type && tag.locktag_field4 == LOCK_KIND;
+                    if !is_ours || lock.holdMask == 0 {
+                        continue;
+                    }
+                    let name = (tag.locktag_field1, tag.locktag_field2, tag.locktag_field3);
+                    if (name.0, name.1) == (0, SLOT) {
+                        claimed.slots.push(name.2);
+                    } else if name == (backup.locktag_field1, backup.locktag_field2, backup.locktag_field3) {
+                        claimed.backup_here = true;
+                    }
+                }
+            }
+            pg_sys::pfree((*data).locks.cast());
+            pg_sys::pfree(data.cast());
+        }
+        Ok(())
+    })?;
+    claimed.slots.sort_unstable();
+    Ok(claimed)
 }
 
 /// A table is not locked more often than this by one transaction: once ahead, and by each of its pieces.

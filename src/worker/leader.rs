@@ -5,7 +5,7 @@ use crate::catalog::task::{RestoreOrder, Task};
 use crate::catalog::{backup_copy, database};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::caught::caught;
-use crate::pg::locks::Claim;
+use crate::pg::locks;
 use crate::pg::transaction::{self, transaction};
 use crate::pg::{extension, interrupts};
 use crate::worker::backup::Workshop;
@@ -15,12 +15,12 @@ use crate::worker::restore::Restore;
 use crate::worker::restore::rows::RowsRestore;
 use crate::worker::restore::table::TableRestore;
 use crate::worker::restore::test::RestoreTest;
+use crate::worker::turn::{self, Answer};
 use crate::worker::verify::Verification;
 use crate::worker::work::Work;
-use crate::worker::{reaper, retry, start};
+use crate::worker::{reaper, retry};
 use std::time::Duration;
 use uuid::Uuid;
-use walwarden_core::job::JobKind;
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// How long the clean-up may hold up a leader that was told to stop.
@@ -40,48 +40,70 @@ pub fn main() {
 
 fn lead() -> Result<()> {
     let Assignment { database, task } = bgworker::assignment()?;
-    let id: Uuid = task.parse().map_err(|_| Error::internal("a leader was started without a job"))?;
+    // None: it is the turn of this database, whatever its next job is.
+    let wanted = match task.as_str() {
+        "" => None,
+        id => Some(id.parse().map_err(|_| Error::internal("a leader was started without a job"))?),
+    };
     bgworker::connect(database)?;
     bgworker::settle_session()?;
+    let mut outcome = Outcome::default();
+    let attended = attend(wanted, &mut outcome);
+    attended.and(turn::pass_on(outcome.begun, outcome.done))
+}
+
+/// What has come of a leader so far.
+#[derive(Default)]
+struct Outcome {
+    /// It has begun a job.
+    begun: bool,
+    /// The job that needs no leader any more, by this one or another.
+    done: Option<Uuid>,
+}
+
+fn attend(wanted: Option<Uuid>, outcome: &mut Outcome) -> Result<()> {
     if !transaction(|| Ok(extension::exists()))? {
         return Ok(());
     }
     transaction(|| database::identity()?.require_this_database())?;
+    if wanted.is_none() {
+        // Other databases may wait for the slot that is kept for this leader.
+        bgworker::set(c"lock_timeout", c"5s")?;
+    }
     if let Err(error) = reaper::reap() {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");
     }
-    if transaction(|| job::kind(id))? != JobKind::Backup {
-        return work_on(id);
-    }
-    // One backup at a time in a database. Who comes second leaves its job queued: the first one's last act is to
-    // start a leader for whatever is queued.
-    if !Claim::Backup.try_take()? {
-        return Ok(());
-    }
-    let outcome = work_on(id);
-    Claim::Backup.release()?;
-    outcome?;
-    match transaction(job::next_queued_backup)? {
-        Some(next) if next != id => {
-            start::start_leader(next).map(drop).ok_or_else(|| bgworker::no_free_slot("leader"))
+    let candidates = match wanted {
+        Some(id) => vec![id],
+        // As many as others may be taking at this moment, and one.
+        None => transaction(|| {
+            job::next_in_turn(!locks::claimed()?.backup_here, crate::guc::max_concurrent_jobs() + 1)
+        })?,
+    };
+    for id in candidates {
+        match turn::take(id, wanted.is_none())? {
+            Answer::Yes(turn) => {
+                outcome.done = Some(id);
+                bgworker::set(c"lock_timeout", c"0")?;
+                let worked = work_on(id, outcome);
+                turn.give_back()?;
+                return worked;
+            }
+            Answer::Nothing => outcome.done = wanted,
+            Answer::NotNow => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
-fn work_on(id: Uuid) -> Result<()> {
-    let claim = Claim::Job(id.as_u128());
-    if !claim.try_take()? {
-        return Ok(());
-    }
+fn work_on(id: Uuid, outcome: &mut Outcome) -> Result<()> {
     // None: canceled meanwhile, or another leader was first.
-    let outcome = match transaction(|| job::claim(id))? {
-        Some(job) => run(&job),
-        None => Ok(()),
-    };
-    claim.release()?;
-    outcome
+    let (job, waiting) = transaction(|| Ok((job::claim(id)?, turn::waiting_since()?)))?;
+    let Some(job) = job else { return Ok(()) };
+    outcome.begun = true;
+    turn::tell_begun(waiting);
+    run(&job)
 }
 
 fn run(job: &Job) -> Result<()> {

@@ -3,6 +3,7 @@
 use crate::catalog::{audit, backup_copy, job};
 use crate::pg::databases;
 use crate::pg::locks::Claim;
+use crate::pg::shared;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::remains::{self, Cleaned};
@@ -60,6 +61,10 @@ fn clean_up_remains() -> Result<()> {
     }
     let io = Io::start()?;
     for one in all {
+        // Storage may not answer: nobody else's backup waits for that. The next tick goes on.
+        if shared::notice().ticks_are_waited_for {
+            break;
+        }
         match remains::clean_up_lost(&io, &one, CLEAN_UP_LIMIT) {
             Ok(Cleaned::Removed) => transaction(|| backup_copy::clear_remains(one.backup, &one.storage))?,
             Ok(Cleaned::Proven) => {

@@ -1,7 +1,8 @@
 //! Starting the workers: registrations in one place, and the start of a leader at the caller's commit.
 
 use crate::pg::bgworker::{Assignment, Handle, Worker};
-use crate::pg::server;
+use crate::pg::shared::{self, Letter};
+use crate::pg::{clock, server};
 use crate::worker::copier::Post;
 use pgrx::PgXactCallbackEvent;
 use std::cell::RefCell;
@@ -28,24 +29,40 @@ pub fn register_launcher() {
 
 /// Start a tick in a database.
 pub fn start_tick(database: u32) -> Option<Handle> {
-    Worker {
+    noticed(Worker {
         function: "walwarden_tick_main",
         name: "walwarden tick",
         assignment: Assignment { database, task: String::new() },
         restart_seconds: None,
-    }
-    .start()
+    })
 }
 
 /// Start a leader for a job of this database. None when every worker slot is taken: the job stays queued.
 pub fn start_leader(job: Uuid) -> Option<Handle> {
-    Worker {
+    leader(server::database_oid(), job.to_string())
+}
+
+/// Start a leader in a database whose turn it is: it takes the job that has waited longest.
+pub fn start_leader_in(database: u32) -> Option<Handle> {
+    leader(database, String::new())
+}
+
+fn leader(database: u32, task: String) -> Option<Handle> {
+    noticed(Worker {
         function: "walwarden_leader_main",
         name: "walwarden leader",
-        assignment: Assignment { database: server::database_oid(), task: job.to_string() },
+        assignment: Assignment { database, task },
         restart_seconds: None,
+    })
+}
+
+/// Start it, and let everybody know whether there was a worker slot for it.
+fn noticed(worker: Worker<'_>) -> Option<Handle> {
+    let started = worker.start();
+    if shared::notice().no_free_worker != started.is_none() {
+        shared::change_notice(|notice| notice.no_free_worker = started.is_none());
     }
-    .start()
+    started
 }
 
 /// Start a copier of this database.
@@ -95,6 +112,8 @@ pub fn start_leader_at_commit(job: Uuid) {
                     pgrx::warning!(
                         "job {job} stays queued: every worker slot is taken (max_worker_processes)"
                     );
+                    let since = clock::now().timestamp_micros();
+                    shared::post(Letter::waits(server::database_oid(), since));
                 }
             }
         });

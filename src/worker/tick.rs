@@ -1,15 +1,14 @@
-//! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, starts leaders for jobs that
-//! wait, tells the launcher when to come again, and goes.
+//! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, tells the launcher whether jobs wait
+//! and when to come again, and goes.
 
 use crate::catalog::schedule::{self, Schedule};
 use crate::catalog::task::Task;
 use crate::catalog::{audit, backup, backup_copy, database, job};
 use crate::pg::bgworker::{self, Assignment};
-use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts};
-use crate::worker::{reaper, start};
+use crate::worker::{reaper, start, turn};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 use walwarden_core::job::{JobKind, Trigger};
@@ -34,14 +33,22 @@ fn tick() -> Result<()> {
     bgworker::connect(database)?;
     bgworker::settle_session()?;
     bgworker::set(c"lock_timeout", c"5s")?;
+    let report = |due: i64, waiting: i64| {
+        shared::post(Letter {
+            due: Some(due),
+            waiting: Some(waiting),
+            ticked: true,
+            ..Letter::waits(database, waiting)
+        });
+    };
     if !transaction(|| Ok(extension::exists()))? {
-        shared::post(Letter { database, due: NEVER });
+        report(NEVER, NEVER);
         return Ok(());
     }
     let now = clock::now();
     if transaction(|| Ok(!database::identity()?.is_of_this_database()))? {
         // Its unfinished jobs are the original's: nothing of them may be touched here.
-        shared::post(Letter { database, due: NEVER });
+        report(NEVER, NEVER);
         return Ok(());
     }
     // First: a lost job must not be in the way of its schedule's next one.
@@ -51,22 +58,18 @@ fn tick() -> Result<()> {
     }
     let mut next = queue_due(now)?;
     transaction(queue_missing_copies)?;
-    start_waiting_jobs()?;
-    if transaction(|| {
-        Ok(!backup_copy::with_remains()?.is_empty() || !job::with_scratch()?.is_empty() || job::any_queued()?)
-    })? {
-        let soon = now + UNFINISHED_BUSINESS;
-        next = Some(next.map_or(soon, |time| time.min(soon)));
+    let restores = start_restores()?;
+    let (unfinished, waiting, run_after, try_again) = transaction(|| {
+        let unfinished = !backup_copy::with_remains()?.is_empty() || !job::with_scratch()?.is_empty();
+        Ok((unfinished, turn::waiting_since()?, job::next_run_after()?, backup_copy::next_try_at()?))
+    })?;
+    let soon = now + UNFINISHED_BUSINESS;
+    if unfinished || restores {
+        next = earliest(next, Some(soon));
     }
-    for time in
-        transaction(|| Ok([job::next_run_after()?, backup_copy::next_try_at()?]))?.into_iter().flatten()
-    {
-        // What is overdue waits for a leader that is under way.
-        let time = time.max(now + UNFINISHED_BUSINESS);
-        next = Some(next.map_or(time, |earliest| earliest.min(time)));
-    }
-    let due = next.map_or(NEVER, |time| time.timestamp_micros());
-    shared::post(Letter { database, due });
+    // What is overdue waits for a leader that is under way.
+    next = earliest(earliest(next, run_after), try_again.map(|time| time.max(soon)));
+    report(next.map_or(NEVER, |time| time.timestamp_micros()), waiting);
     Ok(())
 }
 
@@ -198,21 +201,15 @@ fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&s
     audit::append(event, None, &audit::actor(), &detail.to_string()).map(drop)
 }
 
-/// Start a leader for whatever waits. A backup waits for its turn while another one runs, whose leader starts the next by
-/// itself.
-fn start_waiting_jobs() -> Result<()> {
-    let waiting = transaction(|| {
-        let mut waiting = job::queued_besides_backups()?;
-        if Claim::Backup.holder()?.is_none() {
-            waiting.extend(job::next_queued_backup()?);
-        }
-        Ok(waiting)
-    })?;
-    for id in waiting {
-        if start::start_leader(id).is_none() {
+/// Start a leader for each restore that somebody asked for and that has none; true if there are any. All other jobs wait for
+/// their turn, which the launcher gives.
+fn start_restores() -> Result<bool> {
+    let restores = transaction(job::queued_restores_by_hand)?;
+    for id in &restores {
+        if start::start_leader(*id).is_none() {
             crate::error::log(&bgworker::no_free_slot("leader"), "tick");
             break;
         }
     }
-    Ok(())
+    Ok(!restores.is_empty())
 }

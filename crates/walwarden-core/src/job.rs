@@ -125,6 +125,12 @@ impl Trigger {
     }
 }
 
+/// Whether a job is one of the few that run at once in a cluster, and waits until it may. A restore that somebody asked for
+/// does not: an emergency must not wait behind nightly backups.
+pub const fn waits_for_slot(kind: JobKind, trigger: Trigger) -> bool {
+    !matches!((kind, trigger), (JobKind::Restore, Trigger::Manual))
+}
+
 /// How much of a backup is verified. The name is stable: it stands in `jobs.depth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Depth {

@@ -6,6 +6,7 @@ pub mod archive;
 pub mod audit;
 pub mod backup_options;
 pub mod blocker;
+pub mod breaker;
 pub mod discovery;
 pub mod error;
 pub mod examination;
@@ -20,6 +21,7 @@ pub mod progress;
 pub mod rate;
 pub mod remains;
 pub mod schedule;
+pub mod turns;
 pub mod verification;
 
 pub use error::{Error, ErrorClass, Result};
