@@ -20,6 +20,22 @@ CREATE FUNCTION walwarden.copy_backup(job uuid, storage text) RETURNS uuid
 COMMENT ON FUNCTION walwarden.copy_backup(uuid, text) IS
     'queue the copy of a backup into a storage that does not have it and return its job id';
 
+CREATE FUNCTION walwarden._retention_plan(schedule text) RETURNS TABLE (job uuid, keep boolean, reason text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_retention_plan_wrapper';
+
+CREATE FUNCTION walwarden.delete_backup(job uuid, reason text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'delete_backup_wrapper';
+COMMENT ON FUNCTION walwarden.delete_backup(uuid, text) IS
+    'delete a backup from all of its storages when the transaction commits; its job stays in the history, with the reason';
+
+CREATE FUNCTION walwarden.download_url(job uuid, expires interval DEFAULT '1 hour', storage text DEFAULT NULL) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'download_url_wrapper';
+COMMENT ON FUNCTION walwarden.download_url(uuid, interval, text) IS
+    'an address from which anybody can fetch the archive for a while, for at most seven days; not for folders';
+
 CREATE FUNCTION walwarden._restore(job uuid, "order" text) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', '_restore_wrapper';
@@ -227,7 +243,10 @@ CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone 
         smoke text DEFAULT NULL, expect text DEFAULT NULL, description text DEFAULT NULL, "group" text DEFAULT NULL,
         timeout interval DEFAULT NULL, retries integer DEFAULT NULL, retry_delay interval DEFAULT NULL,
         rpo interval DEFAULT NULL, storages text[] DEFAULT NULL, jitter interval DEFAULT NULL,
-        on_overlap text DEFAULT 'skip', catch_up text DEFAULT 'none') RETURNS timestamptz
+        on_overlap text DEFAULT 'skip', catch_up text DEFAULT 'none',
+        keep_last integer DEFAULT NULL, keep_for interval DEFAULT NULL, keep_hourly integer DEFAULT NULL,
+        keep_daily integer DEFAULT NULL, keep_weekly integer DEFAULT NULL, keep_monthly integer DEFAULT NULL,
+        keep_yearly integer DEFAULT NULL, max_total_size text DEFAULT NULL, min_keep integer DEFAULT NULL) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF storage IS NOT NULL AND storages IS NOT NULL THEN
@@ -240,10 +259,14 @@ BEGIN
         'smoke', smoke, 'expect', expect, 'description', description, 'group', "group",
         'timeout', walwarden._seconds('timeout', timeout), 'retries', retries,
         'retry_delay', walwarden._seconds('retry_delay', retry_delay), 'rpo', walwarden._seconds('rpo', rpo),
-        'jitter', walwarden._seconds('jitter', jitter), 'on_overlap', on_overlap, 'catch_up', catch_up))::text);
+        'jitter', walwarden._seconds('jitter', jitter), 'on_overlap', on_overlap, 'catch_up', catch_up,
+        'retention', pg_catalog.jsonb_build_object(
+            'keep_last', keep_last, 'keep_for', walwarden._seconds('keep_for', keep_for), 'keep_hourly', keep_hourly,
+            'keep_daily', keep_daily, 'keep_weekly', keep_weekly, 'keep_monthly', keep_monthly, 'keep_yearly', keep_yearly,
+            'max_total_size', walwarden._bytes('max_total_size', max_total_size), 'min_keep', min_keep)))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval, text[], interval, text, text) IS
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval, text[], interval, text, text, integer, interval, integer, integer, integer, integer, integer, text, integer) IS
     'define a schedule, or define it anew: five-field cron in a time zone, @daily and the like, or @every 6h; blank runs by hand only; return the next run';
 
 CREATE FUNCTION walwarden.add_storage(name text, url text, options jsonb DEFAULT '{}') RETURNS void
@@ -283,6 +306,16 @@ CREATE FUNCTION walwarden._table_names(names text[]) RETURNS jsonb
     SELECT pg_catalog.jsonb_agg(walwarden._table_name(name) ORDER BY place)
       FROM ROWS FROM (pg_catalog.unnest(names)) WITH ORDINALITY AS given (name, place)
 $$;
+
+CREATE FUNCTION walwarden.retention_plan(schedule text) RETURNS TABLE (
+        job uuid, snapshot_at timestamptz, keep boolean, reason text, size text, size_bytes bigint, storage text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.job, b.snapshot_at, p.keep, p.reason, b.size, b.size_bytes, b.storage
+      FROM walwarden._retention_plan(schedule) AS p JOIN walwarden.backups AS b ON b.job = p.job
+     ORDER BY b.snapshot_at DESC
+$$;
+COMMENT ON FUNCTION walwarden.retention_plan(text) IS
+    'what the retention of a schedule keeps and deletes as it is now, and why; nothing is deleted by asking';
 
 CREATE FUNCTION walwarden.restore(job uuid, database text, overwrite boolean DEFAULT false, jobs integer DEFAULT NULL,
         owner boolean DEFAULT true, privileges boolean DEFAULT true, tablespaces boolean DEFAULT true,

@@ -18,8 +18,10 @@ CREATE TABLE walwarden.storage (
     url        text NOT NULL,
     options    jsonb NOT NULL DEFAULT '{}',
     created_by text NOT NULL DEFAULT session_user,
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    swept_at   timestamptz DEFAULT pg_catalog.now()
 );
+COMMENT ON COLUMN walwarden.storage.swept_at IS 'when uploads that nobody knows were last looked for';
 COMMENT ON TABLE walwarden.storage IS 'where backups go: a URL with options, never a secret';
 
 CREATE TABLE walwarden.schedule (
@@ -28,6 +30,7 @@ CREATE TABLE walwarden.schedule (
     smoke_role    text,
     enabled       boolean NOT NULL DEFAULT true,
     checked_until timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    planned_at    timestamptz,
     created_by    text NOT NULL DEFAULT session_user,
     created_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CHECK ((definition ? 'smoke') = (smoke_role IS NOT NULL))
@@ -35,6 +38,7 @@ CREATE TABLE walwarden.schedule (
 COMMENT ON TABLE walwarden.schedule IS 'when to back up, to which storages, when to verify, and when to test restoring';
 COMMENT ON COLUMN walwarden.schedule.definition IS 'what walwarden.schedule() was given, as manifests have it too; times in seconds, sizes in bytes';
 COMMENT ON COLUMN walwarden.schedule.smoke_role IS 'the role that asks the smoke query: who defined the schedule';
+COMMENT ON COLUMN walwarden.schedule.planned_at IS 'when its retention was last applied';
 COMMENT ON COLUMN walwarden.schedule.checked_until IS 'scheduled times up to here have been run, skipped or missed';
 
 CREATE TABLE walwarden.job (

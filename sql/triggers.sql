@@ -151,7 +151,7 @@ BEGIN
     IF TG_OP = 'UPDATE' AND pg_catalog.to_jsonb(OLD) -> 'enabled' <> pg_catalog.to_jsonb(NEW) -> 'enabled' THEN
         event := TG_TABLE_NAME || CASE WHEN NEW.enabled THEN '.resumed' ELSE '.paused' END;
     END IF;
-    row_now := row_now - ARRAY['checked_until', 'created_at', 'created_by'];
+    row_now := row_now - ARRAY['checked_until', 'planned_at', 'swept_at', 'created_at', 'created_by'];
     -- They hold no secrets, but numbers outside the chain's profile of JSON: as text.
     IF row_now ? 'options' THEN
         row_now := row_now || pg_catalog.jsonb_build_object('options', (row_now -> 'options')::text);
@@ -163,8 +163,12 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE CONSTRAINT TRIGGER storage_audit AFTER INSERT OR UPDATE OR DELETE ON walwarden.storage
+CREATE CONSTRAINT TRIGGER storage_audit AFTER INSERT OR DELETE ON walwarden.storage
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION walwarden._audit_definition();
+CREATE CONSTRAINT TRIGGER storage_audit_update AFTER UPDATE ON walwarden.storage
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN ((OLD.url, OLD.options) IS DISTINCT FROM (NEW.url, NEW.options))
+    EXECUTE FUNCTION walwarden._audit_definition();
 CREATE CONSTRAINT TRIGGER schedule_audit AFTER INSERT OR DELETE ON walwarden.schedule
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION walwarden._audit_definition();
 CREATE CONSTRAINT TRIGGER schedule_audit_update AFTER UPDATE ON walwarden.schedule
@@ -172,5 +176,6 @@ CREATE CONSTRAINT TRIGGER schedule_audit_update AFTER UPDATE ON walwarden.schedu
     WHEN ((OLD.definition, OLD.smoke_role, OLD.enabled) IS DISTINCT FROM (NEW.definition, NEW.smoke_role, NEW.enabled))
     EXECUTE FUNCTION walwarden._audit_definition();
 ALTER TABLE walwarden.storage ENABLE ALWAYS TRIGGER storage_audit;
+ALTER TABLE walwarden.storage ENABLE ALWAYS TRIGGER storage_audit_update;
 ALTER TABLE walwarden.schedule ENABLE ALWAYS TRIGGER schedule_audit;
 ALTER TABLE walwarden.schedule ENABLE ALWAYS TRIGGER schedule_audit_update;

@@ -120,6 +120,7 @@ SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definitio
        s.definition OPERATOR(pg_catalog.->>) 'restore_test_cron' AS restore_test_cron,
        s.definition OPERATOR(pg_catalog.->>) 'smoke' AS smoke, s.definition OPERATOR(pg_catalog.->>) 'expect' AS expect,
        CASE WHEN s.enabled THEN walwarden._next_run(d.id::text, s.name, 'restore_test', s.definition::text) END AS next_restore_test,
+       s.definition OPERATOR(pg_catalog.->) 'retention' AS retention,
        pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'rpo')::double precision) AS rpo,
        s.created_by, s.created_at
   FROM walwarden.schedule AS s CROSS JOIN walwarden.database AS d

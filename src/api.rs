@@ -4,7 +4,8 @@
 //! All run as the extension's owner with a pinned search_path; `sql/grants.sql` says who may call them.
 
 pub mod audit;
-pub mod blocks;
+pub mod backup;
+mod blocks;
 pub mod database;
 pub mod discover;
 pub mod job;

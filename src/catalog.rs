@@ -8,6 +8,7 @@ pub mod database;
 pub mod discovered;
 pub mod job;
 pub mod manifest;
+pub mod retention;
 pub mod schedule;
 pub mod storage;
 pub mod task;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 mod backup;
 mod child;
+pub mod cleaner;
 pub mod compression;
 pub mod copier;
 pub mod copy;

@@ -210,9 +210,10 @@ fn revive(id: Uuid) -> CoreResult<()> {
     Ok(())
 }
 
-fn duration(interval: Interval) -> CoreResult<Duration> {
+/// A span of time that cannot be negative.
+pub fn duration(interval: Interval) -> CoreResult<Duration> {
     let micros = u64::try_from(interval.as_micros()).map_err(|_| {
-        Error::invalid("the timeout must not be negative").hint("Example: interval '10 minutes'.")
+        Error::invalid("the time must not be negative").hint("Example: interval '10 minutes'.")
     })?;
     Ok(Duration::from_micros(micros))
 }

@@ -116,6 +116,15 @@ pub fn newest_of(schedule: &str) -> Result<Option<Uuid>> {
     row.map(|row| row.parse(0)).transpose()
 }
 
+/// Whether this is the backup that the recovery point is of.
+pub fn is_newest_good(backup: Uuid) -> Result<bool> {
+    let row = sql::query_one(
+        "SELECT job = $1::uuid FROM walwarden.backups WHERE damage IS NULL ORDER BY snapshot_at DESC LIMIT 1",
+        &[Some(&backup.to_string())],
+    )?;
+    row.map_or(Ok(false), |row| row.flag(0))
+}
+
 /// The storages that have a backup.
 pub fn storages_of(backup: Uuid) -> Result<Vec<String>> {
     sql::query(

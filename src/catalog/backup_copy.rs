@@ -112,6 +112,131 @@ pub fn state(backup: Uuid, storage: &str) -> Result<Option<String>> {
     row.map(|row| row.text(0)).transpose()
 }
 
+/// A copy that is to be deleted.
+#[derive(Debug, Clone)]
+pub struct Doomed {
+    /// Its storage.
+    pub storage: String,
+    /// URL and options of the storage; None when it is not known any more.
+    pub place: Option<(String, String)>,
+    /// Every key of it, the manifest first.
+    pub keys: Vec<String>,
+    /// Whether a lock was met before.
+    pub was_retained: bool,
+    /// How often it was tried in vain.
+    pub tries: u32,
+}
+
+/// The copies of an expired backup whose deletion is due. What was never made needs none.
+pub fn to_delete(backup: Uuid) -> Result<Vec<Doomed>> {
+    sql::run(
+        "UPDATE walwarden.backup_copy SET state = 'deleted', deleted_at = pg_catalog.clock_timestamp(), try_again_at = NULL \
+         WHERE backup = $1::uuid AND state = 'missing'",
+        &[Some(&backup.to_string())],
+    )?;
+    sql::query(
+        "SELECT c.storage, s.url, s.options::text, c.manifest_key, c.globals_key, c.object_key, \
+                c.state = 'retained_by_lock', c.tries \
+           FROM walwarden.backup_copy AS c LEFT JOIN walwarden.storage AS s ON s.name = c.storage \
+          WHERE c.backup = $1::uuid AND c.state IN ('stored', 'retained_by_lock') \
+            AND (c.try_again_at IS NULL OR c.try_again_at <= pg_catalog.clock_timestamp()) ORDER BY c.storage",
+        &[Some(&backup.to_string())],
+    )?
+    .iter()
+    .map(|row| {
+        let manifest = row.text(3)?;
+        let signature = format!("{manifest}.sig");
+        let keys = [Some(manifest), Some(signature), row.get(4).map(str::to_owned), row.get(5).map(str::to_owned)];
+        Ok(Doomed {
+            storage: row.text(0)?,
+            place: row.get(1).zip(row.get(2)).map(|(url, options)| (url.to_owned(), options.to_owned())),
+            keys: keys.into_iter().flatten().collect(),
+            was_retained: row.flag(6)?,
+            tries: row.parse(7)?,
+        })
+    })
+    .collect()
+}
+
+/// Whether something of an expired backup is to be done now.
+pub fn any_due(backup: Uuid) -> Result<bool> {
+    let row = sql::query_one(
+        "SELECT NOT EXISTS (SELECT FROM walwarden.backup_copy \
+                             WHERE backup = $1::uuid AND state IN ('stored', 'retained_by_lock') \
+                               AND try_again_at > pg_catalog.clock_timestamp())",
+        &[Some(&backup.to_string())],
+    )?;
+    row.map_or(Ok(false), |row| row.flag(0))
+}
+
+/// Whether anything of a backup is still in a storage that is known.
+pub fn any_left(backup: Uuid) -> Result<bool> {
+    let row = sql::query_one(
+        "SELECT EXISTS (SELECT FROM walwarden.backup_copy \
+                         WHERE backup = $1::uuid AND state IN ('writing', 'stored', 'retained_by_lock'))",
+        &[Some(&backup.to_string())],
+    )?;
+    row.map_or(Ok(false), |row| row.flag(0))
+}
+
+/// Its objects are gone.
+pub fn set_deleted(backup: Uuid, storage: &str) -> Result<()> {
+    change(
+        backup,
+        storage,
+        "state = 'deleted', deleted_at = pg_catalog.clock_timestamp(), try_again_at = NULL, retained_until = NULL",
+        &[],
+    )
+}
+
+/// The storage refuses to delete it, until then as far as it says.
+pub fn set_retained(
+    backup: Uuid,
+    storage: &str,
+    until: Option<DateTime<Utc>>,
+    try_again_at: DateTime<Utc>,
+) -> Result<()> {
+    change(
+        backup,
+        storage,
+        "state = 'retained_by_lock', retained_until = $3::timestamptz, try_again_at = $4::timestamptz",
+        &[until.map(clock::to_text).as_deref(), Some(&clock::to_text(try_again_at))],
+    )
+}
+
+/// It could not be deleted now.
+pub fn put_off_deletion(
+    backup: Uuid,
+    storage: &str,
+    error: &Error,
+    try_again_at: DateTime<Utc>,
+) -> Result<()> {
+    change(
+        backup,
+        storage,
+        "error_class = $3, error_message = $4, error_detail = $5, error_hint = $6, tries = tries + 1, \
+         try_again_at = $7::timestamptz",
+        &[
+            Some(error.class.name()),
+            Some(&error.message),
+            error.detail.as_deref(),
+            error.hint.as_deref(),
+            Some(&clock::to_text(try_again_at)),
+        ],
+    )
+}
+
+/// The ids of all uploads that a job of this database may still be writing or that are noted for clean-up.
+pub fn known_uploads() -> Result<Vec<String>> {
+    sql::query(
+        "SELECT upload_id FROM walwarden.backup_copy WHERE cleanup IS NOT NULL AND upload_id IS NOT NULL",
+        &[],
+    )?
+    .iter()
+    .map(|row| row.text(0))
+    .collect()
+}
+
 /// The copies that are to be made now, and the schedules of their backups.
 pub fn due_to_be_made() -> Result<Vec<(Uuid, String, Option<String>)>> {
     sql::query(

@@ -249,6 +249,44 @@ pub fn start_finalizing(id: Uuid, keys: &ObjectKeys<'_>, facts: &ArchiveFacts) -
     )
 }
 
+/// The backup of this job is to be deleted; one that is already to be is left as it is.
+pub fn expire(id: Uuid, reason: &str, by: &str) -> Result<bool> {
+    let touched = sql::run(
+        "UPDATE walwarden.job SET expires_at = pg_catalog.clock_timestamp(), delete_reason = $2, deleted_by = $3 \
+         WHERE id = $1::uuid AND expires_at IS NULL",
+        &[Some(&id.to_string()), Some(reason), Some(by)],
+    )?;
+    Ok(touched == 1)
+}
+
+/// A backup that is to be deleted.
+#[derive(Debug, Clone)]
+pub struct Expired {
+    /// The job that made it.
+    pub id: Uuid,
+    /// Why.
+    pub reason: String,
+    /// Who decided it.
+    pub by: String,
+}
+
+/// Backups that are to be deleted, those decided first first.
+pub fn expired() -> Result<Vec<Expired>> {
+    sql::query(
+        "SELECT id, delete_reason, deleted_by FROM walwarden.job \
+         WHERE expires_at IS NOT NULL AND deleted_at IS NULL ORDER BY expires_at, id",
+        &[],
+    )?
+    .iter()
+    .map(|row| Ok(Expired { id: row.parse(0)?, reason: row.text(1)?, by: row.text(2)? }))
+    .collect()
+}
+
+/// Every object of the backup is gone.
+pub fn set_deleted(id: Uuid) -> Result<()> {
+    change(id, "deleted_at = pg_catalog.clock_timestamp()", &[])
+}
+
 /// What the smoke query of a restore test answered.
 pub fn set_smoke_answer(id: Uuid, answer: Option<&str>) -> Result<()> {
     change(id, "smoke_answer = $2", &[answer])

@@ -63,7 +63,7 @@ pub fn upsert(name: &str, definition: &Definition, smoke_role: Option<&str>) -> 
     sql::run(
         "INSERT INTO walwarden.schedule (name, definition, smoke_role) VALUES ($1, $2::jsonb, $3) \
          ON CONFLICT (name) DO UPDATE SET definition = EXCLUDED.definition, smoke_role = EXCLUDED.smoke_role, \
-         checked_until = pg_catalog.clock_timestamp()",
+         checked_until = pg_catalog.clock_timestamp(), planned_at = NULL",
         &[Some(name), Some(&definition), smoke_role],
     )?;
     Ok(())

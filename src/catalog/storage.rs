@@ -80,6 +80,28 @@ pub fn delete(name: &str) -> Result<u64> {
     backup_copy::forget_storage(name)
 }
 
+/// The storages in which nobody has looked for forgotten uploads for a day.
+pub fn due_for_sweep() -> Result<Vec<String>> {
+    sql::query(
+        "SELECT name FROM walwarden.storage \
+         WHERE swept_at IS NULL OR swept_at < pg_catalog.clock_timestamp() - interval '1 day' \
+            OR swept_at > pg_catalog.clock_timestamp() ORDER BY name",
+        &[],
+    )?
+    .iter()
+    .map(|row| row.text(0))
+    .collect()
+}
+
+/// Somebody has looked, whatever came of it.
+pub fn note_swept(name: &str) -> Result<()> {
+    sql::run(
+        "UPDATE walwarden.storage SET swept_at = pg_catalog.clock_timestamp() WHERE name = $1",
+        &[Some(name)],
+    )?;
+    Ok(())
+}
+
 fn unknown(name: &str) -> Error {
     Error::new(ErrorClass::NotFound, format!("storage \"{name}\" does not exist"))
         .hint("See walwarden.storages, or add one with walwarden.add_storage().")

@@ -18,6 +18,8 @@ pub enum Claim {
     Backup,
     /// Somebody cleans up after lost jobs in this database.
     Reaper,
+    /// Somebody deletes what has expired in this database.
+    Cleaner,
     /// Somebody is about to take a slot: one at a time in the cluster.
     Slots,
     /// One of the jobs that run at once in the cluster, by number from 0.
@@ -36,6 +38,7 @@ impl Claim {
             Self::Job(id) => (here, (id >> 32) as u32, id as u32),
             Self::Backup => (here, 0, 1),
             Self::Reaper => (here, 0, 2),
+            Self::Cleaner => (here, 0, 3),
             // Of the cluster: no database has the oid 0.
             Self::Slots => (0, 1, 0),
             Self::Slot(number) => (0, SLOT, number),

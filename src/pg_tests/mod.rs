@@ -4,12 +4,12 @@
 // pgrx finds tests by their SQL schema, so the module must have this name.
 #[pgrx::pg_schema]
 mod tests {
-    use crate::catalog::options::BackupOptions;
     use crate::catalog::task::Task;
     use crate::catalog::{audit, job};
     use crate::pg::{sql, text};
     use pgrx::prelude::*;
     use uuid::Uuid;
+    use walwarden_core::backup_options::BackupOptions;
     use walwarden_core::job::{Depth, JobState, Trigger};
 
     #[pg_test]
@@ -52,6 +52,7 @@ mod tests {
             jobs: Some(2),
             compression: Some("none".to_owned()),
             max_rate: Some(5),
+            ..BackupOptions::default()
         });
         let new = job::NewJob {
             id,

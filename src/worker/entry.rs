@@ -23,6 +23,14 @@ pub extern "C-unwind" fn walwarden_tick_main(_argument: pg_sys::Datum) {
     worker::tick::main();
 }
 
+/// Main function of the cleaner.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn walwarden_cleaner_main(_argument: pg_sys::Datum) {
+    worker::become_worker();
+    worker::cleaner::main();
+}
+
 /// Main function of a leader.
 #[pg_guard]
 #[unsafe(no_mangle)]

@@ -37,6 +37,26 @@ pub fn start_tick(database: u32) -> Option<Handle> {
     })
 }
 
+/// Start the cleaner in this database.
+pub fn start_cleaner() -> Option<Handle> {
+    noticed(Worker {
+        function: "walwarden_cleaner_main",
+        name: "walwarden cleaner",
+        assignment: Assignment { database: server::database_oid(), task: String::new() },
+        restart_seconds: None,
+    })
+}
+
+/// Start it when, and only if, the open transaction commits.
+pub fn start_cleaner_at_commit() {
+    pgrx::register_xact_callback(PgXactCallbackEvent::Commit, || {
+        if start_cleaner().is_none() {
+            // An error is impossible here: the transaction has committed.
+            pgrx::warning!("nothing is deleted yet: every worker slot is taken (max_worker_processes)");
+        }
+    });
+}
+
 /// Start a leader for a job of this database. None when every worker slot is taken: the job stays queued.
 pub fn start_leader(job: Uuid) -> Option<Handle> {
     leader(server::database_oid(), job.to_string())

@@ -3,7 +3,7 @@
 
 use crate::catalog::schedule::{self, Schedule};
 use crate::catalog::task::Task;
-use crate::catalog::{audit, backup, backup_copy, database, job};
+use crate::catalog::{audit, backup, backup_copy, database, job, retention, storage};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
@@ -58,6 +58,8 @@ fn tick() -> Result<()> {
     }
     let mut next = queue_due(now)?;
     transaction(queue_missing_copies)?;
+    transaction(apply_retention)?;
+    start_cleaner()?;
     let restores = start_restores()?;
     let (unfinished, waiting, run_after, try_again) = transaction(|| {
         let unfinished = !backup_copy::with_remains()?.is_empty() || !job::with_scratch()?.is_empty();
@@ -154,6 +156,30 @@ fn queue_one(schedule: &Schedule, kind: JobKind, scheduled_for: DateTime<Utc>) -
             run_after: None,
             requested_by: "walwarden",
         })?;
+    }
+    Ok(())
+}
+
+/// Expire what the retention of a schedule does not keep.
+fn apply_retention() -> Result<()> {
+    for schedule in schedule::lock_enabled()? {
+        if retention::is_due(&schedule.name)? {
+            retention::apply(&schedule)?;
+            retention::note_planned(&schedule.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Let the cleaner come if there is something for it to do.
+fn start_cleaner() -> Result<()> {
+    let needed = transaction(|| {
+        let expired = job::expired()?;
+        let due = expired.iter().map(|one| backup_copy::any_due(one.id)).collect::<Result<Vec<_>>>()?;
+        Ok(due.contains(&true) || !storage::due_for_sweep()?.is_empty())
+    })?;
+    if needed && start::start_cleaner().is_none() {
+        crate::error::log(&bgworker::no_free_slot("cleaner"), "tick");
     }
     Ok(())
 }

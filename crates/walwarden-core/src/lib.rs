@@ -20,6 +20,7 @@ mod named;
 pub mod progress;
 pub mod rate;
 pub mod remains;
+pub mod retention;
 pub mod schedule;
 pub mod turns;
 pub mod verification;

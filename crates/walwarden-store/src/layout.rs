@@ -51,7 +51,7 @@ impl Layout {
     pub fn backup_keys(&self, job: Uuid, at: NaiveDate) -> BackupKeys {
         let stem = format!(
             "{}/backup/{:04}/{:02}/{:02}/{}",
-            self.root(),
+            self.folder(),
             at.year(),
             at.month(),
             at.day(),
@@ -67,15 +67,16 @@ impl Layout {
 
     /// The key of the audit checkpoint over the first `size` entries. Twenty digits, so that keys sort by size.
     pub fn checkpoint_key(&self, size: u64) -> String {
-        format!("{}/audit/checkpoint/{size:020}", self.root())
+        format!("{}/audit/checkpoint/{size:020}", self.folder())
     }
 
     /// The key of the exported audit entries `from` to `to`, both included.
     pub fn entries_key(&self, from: u64, to: u64) -> String {
-        format!("{}/audit/entries/{from}-{to}.jsonl", self.root())
+        format!("{}/audit/entries/{from}-{to}.jsonl", self.folder())
     }
 
-    fn root(&self) -> String {
+    /// The folder of all objects of the database.
+    pub fn folder(&self) -> String {
         format!("org/{}/db/{}", self.organization, self.database_id.hyphenated())
     }
 }

@@ -1,11 +1,13 @@
 //! What a schedule is defined by: as JSON in `schedule.definition`, and in every manifest, so that it can be brought back.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{CatchUp, Cron, Overlap, Timetable};
+use super::{CatchUp, Cron, Overlap, Timetable, parse_zone};
 use crate::backup_options::BackupOptions;
 use crate::error::{Error, Result};
 use crate::job::{Depth, JobKind};
+use crate::retention::{Backup, Decision, Policy, plan};
 
 /// The longest name of a group, and the longest description, characters.
 const LONGEST_GROUP: usize = 63;
@@ -61,6 +63,9 @@ pub struct Definition {
     /// What it must answer; none is anything but NULL and false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
+    /// What is kept of its backups.
+    #[serde(skip_serializing_if = "is_default")]
+    pub retention: Policy,
     /// The recovery point objective: seconds of work that may be lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rpo: Option<u64>,
@@ -83,6 +88,7 @@ impl Default for Definition {
             restore_test_cron: None,
             smoke: None,
             expect: None,
+            retention: Policy::default(),
             rpo: None,
         }
     }
@@ -90,6 +96,10 @@ impl Default for Definition {
 
 fn is_full(depth: &Depth) -> bool {
     *depth == Depth::Full
+}
+
+fn is_default(policy: &Policy) -> bool {
+    *policy == Policy::default()
 }
 
 fn is_zero(seconds: &u32) -> bool {
@@ -127,6 +137,14 @@ impl Definition {
         .filter_map(|(kind, cron)| Some((kind, cron.as_deref()?)))
     }
 
+    /// What is to happen to its backups.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a time zone that is not known.
+    pub fn plan_retention(&self, backups: &[Backup], now: DateTime<Utc>) -> Result<Vec<Decision>> {
+        Ok(plan(&self.retention, parse_zone(&self.time_zone)?, backups, now))
+    }
+
     /// The same with what means nothing left out (blank expressions, spaces around names) and the zone's usual spelling.
     ///
     /// # Errors
@@ -157,6 +175,7 @@ impl Definition {
         }
         self.backup.validate()?;
         self.check_storages()?;
+        self.retention.validate()?;
         if self.rpo.is_some_and(|seconds| !(60..=LONGEST_RPO).contains(&seconds)) {
             return Err(Error::invalid("rpo must be at least a minute and at most a year")
                 .hint("It is how much work may be lost: a little more than the time between two backups."));
@@ -241,6 +260,7 @@ mod tests {
         assert!(message(|d| d.storages.clear()).contains("needs a storage"));
         assert!(message(|d| d.storages.push("local".to_owned())).contains("named twice"));
         assert!(message(|d| d.storages = (0..9).map(|n| n.to_string()).collect()).contains("at most 8"));
+        assert!(message(|d| d.retention.keep_last = Some(0)).contains("keep_last"));
         assert!(message(|d| d.jitter = 86_401).contains("jitter"));
         let late = |d: &mut Definition| (d.cron, d.jitter) = (Some("@hourly".to_owned()), 3600);
         assert!(message(late).contains("too long"));
