@@ -1,7 +1,7 @@
 //! Backups that are there: what becomes of them, deleting them, fetching them.
 
 use super::job::{duration, require_jobs_run, required, to_core, to_sql};
-use crate::catalog::{backup, job, retention, schedule};
+use crate::catalog::{backup, database, job, retention, schedule};
 use crate::error::report;
 use crate::pg::server;
 use crate::pg::text::Text;
@@ -55,9 +55,13 @@ fn expire(id: Uuid, reason: &str) -> CoreResult<()> {
     if reason.chars().count() > LONGEST_REASON {
         return Err(Error::invalid(format!("the reason is longer than {LONGEST_REASON} characters")));
     }
-    if backup::find(id, None)?.public_key.is_some() {
+    let found = backup::find(id, None)?;
+    if found.public_key.is_some() {
         return Err(Error::new(ErrorClass::WrongState, format!("backup {id} was discovered, not made here"))
             .hint("Delete it in the database that made it, or by the storage's own means."));
+    }
+    if !found.manifest_key.contains(&retention::own_place(database::identity()?.id)) {
+        return Err(retention::not_ours(&found.manifest_key));
     }
     if let Some(user) = retention::user_of(id)? {
         return Err(Error::new(ErrorClass::WrongState, format!("backup {id} is in use by job {user}"))

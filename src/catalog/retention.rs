@@ -1,12 +1,12 @@
 //! What becomes of the backups of a schedule: what the plan is made of, and what it decides.
 
-use crate::catalog::job;
 use crate::catalog::schedule::Schedule;
+use crate::catalog::{database, job};
 use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use walwarden_core::retention::{Backup, Decision};
-use walwarden_core::{Error, Result};
+use walwarden_core::{Error, ErrorClass, Result};
 
 /// Who deletes by the plan.
 pub const WALWARDEN: &str = "walwarden";
@@ -56,14 +56,28 @@ pub fn note_planned(schedule: &str) -> Result<()> {
     Ok(())
 }
 
+/// What the keys of all objects of this database have in them. What was written under another identity belongs to another
+/// database, of which this one is a copy or a successor: it is read here, and never deleted.
+pub fn own_place(database: Uuid) -> String {
+    format!("/db/{database}/")
+}
+
+/// Why an object is not deleted.
+pub fn not_ours(key: &str) -> Error {
+    Error::new(ErrorClass::WrongState, format!("object \"{key}\" does not belong to this database"))
+        .detail("It was written under another identity, of which this database is a copy or a successor.")
+        .hint("Delete it from where it belongs, or by the storage's own means.")
+}
+
 fn backups(schedule: &str) -> Result<Vec<Backup>> {
     sql::query(
         "SELECT b.job, (extract(epoch FROM b.snapshot_at) * 1000000)::bigint, b.damage IS NULL, b.verified_at IS NOT NULL, \
                 coalesce((SELECT sum(c.size_bytes) FROM walwarden.backup_copy AS c \
                            WHERE c.backup = b.job AND c.state = 'stored'), 0)::bigint, \
                 EXISTS (SELECT FROM walwarden.job AS j WHERE j.backup = b.job AND j.finalized_at IS NULL) \
-           FROM walwarden.backups AS b WHERE b.schedule = $1",
-        &[Some(schedule)],
+           FROM walwarden.backups AS b \
+          WHERE b.schedule = $1 AND pg_catalog.strpos(b.manifest_key, $2) > 0",
+        &[Some(schedule), Some(&own_place(database::identity()?.id))],
     )?
     .iter()
     .map(|row| {

@@ -3,7 +3,7 @@
 
 use crate::catalog::backup_copy::{self, Doomed};
 use crate::catalog::job::{self, Expired};
-use crate::catalog::retention::WALWARDEN;
+use crate::catalog::retention::{self, WALWARDEN};
 use crate::catalog::{audit, database, storage};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashSet;
 use std::time::Duration;
 use uuid::Uuid;
-use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_core::{ErrorClass, Result};
 use walwarden_store::{Layout, Removal, Retention};
 
 /// An upload that nobody knows is given up when it is older: longer than any part of one takes.
@@ -101,14 +101,9 @@ fn delete_copy(io: &Io, database: Uuid, copy: &Doomed) -> Result<Removal> {
         // The storage was dropped meanwhile, and its copies forgotten with it.
         return Ok(Removal::Gone);
     };
-    let ours = format!("/db/{database}/");
+    let ours = retention::own_place(database);
     if let Some(key) = copy.keys.iter().find(|key| !key.contains(&ours)) {
-        return Err(Error::new(
-            ErrorClass::WrongState,
-            format!("object \"{key}\" does not belong to this database"),
-        )
-        .detail("It was written under another identity, of which this database is a copy or a successor.")
-        .hint("Delete it from where it belongs, or by the storage's own means."));
+        return Err(retention::not_ours(key));
     }
     let store = open_stored(url, options)?;
     let keys = copy.keys.clone();

@@ -118,7 +118,10 @@ pub fn pass_on(begun: bool, done: Option<Uuid>) -> Result<()> {
     let database = server::database_oid();
     if launcher_gives_turns() {
         let letter = match transaction(waiting_since) {
-            Ok(waiting) => Letter { database, waiting: Some(waiting), ..Letter::default() },
+            // After a job there may be a further attempt, a copy to make, or something to expire: a tick looks.
+            Ok(waiting) => {
+                Letter { database, due: begun.then_some(0), waiting: Some(waiting), ..Letter::default() }
+            }
             Err(error) => {
                 // A tick finds out.
                 shared::post(Letter { refused: !begun, ..Letter::look(database) });

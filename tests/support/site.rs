@@ -208,6 +208,16 @@ impl Site {
         self.stall_network();
     }
 
+    /// Something is wrong with the network to storage.
+    pub fn set_fault(&self, fault: Fault) {
+        self.bucket().network.set(fault);
+    }
+
+    /// Lets a tick come at once.
+    pub fn wake(&self) {
+        self.sql("SELECT walwarden.schedule('noise', '0 0 1 1 *')");
+    }
+
     /// Lets storage answer again.
     pub fn mend_network(&self) {
         if let Some(bucket) = &self.bucket {
