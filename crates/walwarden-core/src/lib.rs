@@ -17,6 +17,7 @@ pub mod message;
 pub mod progress;
 pub mod rate;
 pub mod remains;
+pub mod retention;
 pub mod schedule;
 pub mod verification;
 
