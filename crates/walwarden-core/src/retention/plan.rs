@@ -92,7 +92,7 @@ impl<'a> Candidate<'a> {
 
 /// Those that rules and rails count: good, and not from the future.
 fn counted<'c, 'a>(candidates: &'c mut [Candidate<'a>], now: DateTime<Utc>) -> Vec<&'c mut Candidate<'a>> {
-    let counts = |backup: &Backup| backup.is_good;
+    let counts = |backup: &Backup| backup.is_good && backup.snapshot_at <= now;
     candidates.iter_mut().filter(|candidate| counts(candidate.backup)).collect()
 }
 
