@@ -196,6 +196,14 @@ fn parse_zone(name: &str) -> Result<Tz> {
 #[cfg(test)]
 mod clock_change_tests;
 #[cfg(test)]
+mod every_zone_tests;
+#[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod parse_tests;
+#[cfg(test)]
+mod timetable_tests;
+#[cfg(test)]
+mod wall_clock;
+#[cfg(test)]
+mod year_tests;

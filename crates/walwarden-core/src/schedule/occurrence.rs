@@ -55,10 +55,12 @@ fn next_fixed(
     after: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    let first = after.with_timezone(&zone).date_naive();
+    // What the clock shows, it has not yet to show: only later times are worth the way to their instant.
+    let shown = after.with_timezone(&zone).naive_local();
     let last = until.date_naive();
-    let days = first.iter_days().take_while(|day| *day <= last).filter(|day| calendar.matches(*day));
-    days.flat_map(|day| times_on(times, day)).filter_map(|local| instant_of(zone, local)).find(|t| *t > after)
+    let days = shown.date().iter_days().take_while(|day| *day <= last).filter(|day| calendar.matches(*day));
+    let ahead = days.flat_map(|day| times_on(times, day)).filter(|local| *local > shown);
+    ahead.filter_map(|local| instant_of(zone, local)).find(|time| *time > after)
 }
 
 fn times_on(times: &ClockTimes, day: NaiveDate) -> impl Iterator<Item = NaiveDateTime> {

@@ -41,7 +41,7 @@ impl Item {
 
 /// A field: its items and the smallest number it may hold.
 #[derive(Debug, Clone)]
-struct Items(Vec<Item>, u32);
+pub(super) struct Items(Vec<Item>, u32);
 
 impl Items {
     fn text(&self) -> String {
@@ -52,20 +52,28 @@ impl Items {
         self.0.iter().any(|item| item.allows(value, self.1))
     }
 
-    fn starred(&self) -> bool {
+    /// Whether Vixie cron takes it for unrestricted.
+    pub(super) fn starred(&self) -> bool {
         matches!(self.0[0], Item::Star | Item::StarStep(_))
     }
 }
 
+/// An expression and what it means, but for changes of the clock.
 #[derive(Debug, Clone)]
-struct Oracle([Items; 5]);
+pub(super) struct Oracle(pub(super) [Items; 5]);
 
 impl Oracle {
-    fn text(&self) -> String {
+    /// These times on every day.
+    pub(super) fn daily(minute: Items, hour: Items) -> Self {
+        let any = |min| Items(vec![Item::Star], min);
+        Self([minute, hour, any(1), any(1), any(0)])
+    }
+
+    pub(super) fn text(&self) -> String {
         self.0.each_ref().map(Items::text).join(" ")
     }
 
-    fn allows(&self, time: DateTime<Utc>) -> bool {
+    pub(super) fn allows(&self, time: impl Datelike + Timelike) -> bool {
         let [minute, hour, day, month, weekday] = &self.0;
         let number = time.weekday().num_days_from_sunday();
         let weekday_fits = weekday.allows(number) || number == 0 && weekday.0.iter().any(sunday_as_seven);
@@ -109,7 +117,7 @@ fn arb_items(min: u32, max: u32, star_max: u32) -> impl Strategy<Value = Items> 
 }
 
 prop_compose! {
-    fn arb_oracle()(
+    pub(super) fn arb_oracle()(
         minute in arb_items(0, 59, 59), hour in arb_items(0, 23, 23), day in arb_items(1, 31, 31),
         month in arb_items(1, 12, 12), weekday in arb_items(0, 7, 6),
     ) -> Oracle {
