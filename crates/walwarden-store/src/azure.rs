@@ -7,8 +7,7 @@ use object_store::azure::{
     AzureConfigKey, AzureCredential, MicrosoftAzure, MicrosoftAzureBuilder, split_sas,
 };
 use object_store::client::HttpConnector;
-use object_store::signer::{HeaderMap, HeaderValue};
-use object_store::{Attribute, Attributes, ObjectStore, PutMode, PutOptions, TagSet};
+use object_store::{ObjectStore, PutMode, PutOptions};
 use uuid::Uuid;
 use walwarden_core::{Error, ErrorClass, Result};
 
@@ -23,10 +22,6 @@ use crate::remote::{Client, Remote};
 pub(crate) struct Azure {
     pub(crate) remote: Remote<MicrosoftAzure>,
     pub(crate) options: AzureOptions,
-    /// For the request that makes a blob of its blocks, which tells tier and tags.
-    completing: MicrosoftAzure,
-    attributes: Attributes,
-    tags: TagSet,
 }
 
 impl Client for MicrosoftAzure {
@@ -54,52 +49,25 @@ impl Azure {
         options: &AzureOptions,
         identity: AzureIdentity,
     ) -> Result<Self> {
-        let mut attributes = Attributes::new();
-        let mut tags = TagSet::default();
-        let mut headers = HeaderMap::new();
-        let header = |value: &str| {
-            HeaderValue::from_str(value).map_err(|_| Error::internal("an option is not one of a header"))
-        };
-        if let Some(tier) = &options.storage_class {
-            attributes.insert(Attribute::StorageClass, tier.clone().into());
-            headers.insert("x-ms-access-tier", header(tier)?);
+        let client_options = client_options(options.allow_http, options.timeout);
+        let unusable = |error: object_store::Error| unusable(container, &error);
+        let http = CheckedListings.connect(&client_options).map_err(unusable)?;
+        let mut builder = MicrosoftAzureBuilder::new()
+            .with_account(account)
+            .with_container_name(container)
+            .with_retry(no_retries())
+            .with_http_connector(CheckedListings)
+            .with_client_options(client_options);
+        if let Some(endpoint) = &options.endpoint {
+            builder = builder.with_endpoint(endpoint.clone());
         }
-        for (name, value) in &options.tags {
-            tags.push(name, value);
-        }
-        if !tags.is_empty() {
-            headers.insert("x-ms-tags", header(tags.encoded())?);
-        }
-        let build = |headers: HeaderMap| {
-            let client_options =
-                client_options(options.allow_http, options.timeout).with_default_headers(headers);
-            let mut builder = MicrosoftAzureBuilder::new()
-                .with_account(account)
-                .with_container_name(container)
-                .with_disable_tagging(options.tags.is_empty())
-                .with_retry(no_retries())
-                .with_http_connector(CheckedListings)
-                .with_client_options(client_options);
-            if let Some(endpoint) = &options.endpoint {
-                builder = builder.with_endpoint(endpoint.clone());
-            }
-            identify(builder, &identity)?.build().map_err(|error| unusable(container, &error))
-        };
-        let http = CheckedListings
-            .connect(&client_options(options.allow_http, options.timeout))
-            .map_err(|error| unusable(container, &error))?;
-        let remote = Remote::new(build(HeaderMap::new())?, http, prefix, Vec::new());
-        Ok(Self { remote, options: options.clone(), completing: build(headers)?, attributes, tags })
+        let client = identify(builder, identity)?.build().map_err(unusable)?;
+        Ok(Self { remote: Remote::new(client, http, prefix, Vec::new()), options: options.clone() })
     }
 
     pub(crate) async fn create(&self, key: &str, bytes: Bytes, limit: Duration) -> Result<(), Failure> {
         let path = self.remote.path(key)?;
-        let options = PutOptions {
-            mode: PutMode::Create,
-            attributes: self.attributes.clone(),
-            tags: self.tags.clone(),
-            ..PutOptions::default()
-        };
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let request = self.remote.client.put_opts(&path, bytes.into(), options);
         self.remote.attempt(limit, request).await.map(|_| ())
     }
@@ -108,19 +76,9 @@ impl Azure {
     pub(crate) fn begin() -> String {
         Uuid::new_v4().simple().to_string()
     }
-
-    pub(crate) async fn complete(
-        &self,
-        key: &str,
-        id: &str,
-        tags: &[String],
-        limit: Duration,
-    ) -> Result<(), Failure> {
-        self.remote.complete(&self.completing, key, id, tags, limit).await
-    }
 }
 
-fn identify(builder: MicrosoftAzureBuilder, identity: &AzureIdentity) -> Result<MicrosoftAzureBuilder> {
+fn identify(builder: MicrosoftAzureBuilder, identity: AzureIdentity) -> Result<MicrosoftAzureBuilder> {
     let malformed = |what: &str| {
         Error::new(ErrorClass::Configuration, format!("{what} is not one"))
             .hint("Copy it from the storage account once more.")
@@ -128,11 +86,11 @@ fn identify(builder: MicrosoftAzureBuilder, identity: &AzureIdentity) -> Result<
     match identity {
         AzureIdentity::AccountKey(key) => Ok(builder.with_access_key(key)),
         AzureIdentity::Signature(signature) => {
-            let pairs = split_sas(signature).map_err(|_| malformed("shared access signature"))?;
+            let pairs = split_sas(&signature).map_err(|_| malformed("shared access signature"))?;
             Ok(builder.with_sas_authorization(pairs))
         }
         AzureIdentity::Environment(variables) => {
-            variables.iter().try_fold(builder, |builder, (name, value)| {
+            variables.into_iter().try_fold(builder, |builder, (name, value)| {
                 let key: AzureConfigKey = name
                     .to_ascii_lowercase()
                     .parse()

@@ -31,7 +31,7 @@ pub(crate) struct Head {
 pub(crate) enum Backend {
     S3(S3),
     Gcs(Gcs),
-    Azure(Box<Azure>),
+    Azure(Azure),
     Local(Local),
 }
 
@@ -131,7 +131,7 @@ impl Backend {
         match self {
             Self::S3(s3) => s3.complete(key, id, tags, limit).await,
             Self::Gcs(gcs) => gcs.remote.complete(&gcs.remote.client, key, id, tags, limit).await,
-            Self::Azure(azure) => azure.complete(key, id, tags, limit).await,
+            Self::Azure(azure) => azure.remote.complete(&azure.remote.client, key, id, tags, limit).await,
             Self::Local(local) => local.complete(key, id, size, limit).await,
         }
     }
@@ -156,7 +156,7 @@ impl Backend {
             Self::S3(s3) => s3.list_uploads(place, limit).await,
             Self::Local(local) => local.list_uploads(place, limit).await,
             Self::Azure(_) => Ok(UploadPage { uploads: Vec::new(), more: Vec::new() }),
-            Self::Gcs(_) => Err(Failure::unsupported("uploads cannot be listed through this client")),
+            Self::Gcs(gcs) => gcs.list_uploads(place, limit).await,
         }
     }
 

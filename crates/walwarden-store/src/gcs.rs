@@ -6,7 +6,9 @@ use bytes::Bytes;
 use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::multipart::MultipartStore;
+use object_store::signer::HeaderValue;
 use object_store::{Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions};
+use url::Url;
 use walwarden_core::{Error, ErrorClass, Result};
 
 use crate::credentials::GoogleIdentity;
@@ -14,7 +16,8 @@ use crate::failure::{Failure, one_line};
 use crate::options::GcsOptions;
 use crate::remote::client_options::{client_options, no_retries};
 use crate::remote::listing::CheckedListings;
-use crate::remote::{Client, Remote};
+use crate::remote::{Client, Remote, answer, get};
+use crate::uploads_found::{UploadPage, UploadPlace};
 
 /// Google's own.
 const ENDPOINT: &str = "https://storage.googleapis.com";
@@ -23,6 +26,7 @@ const ENDPOINT: &str = "https://storage.googleapis.com";
 pub(crate) struct Gcs {
     pub(crate) remote: Remote<GoogleCloudStorage>,
     pub(crate) options: GcsOptions,
+    bucket: String,
     attributes: Attributes,
 }
 
@@ -63,6 +67,7 @@ impl Gcs {
         Ok(Self {
             remote: Remote::new(client, http, prefix, Vec::new()),
             options: options.clone(),
+            bucket: bucket.to_owned(),
             attributes,
         })
     }
@@ -83,6 +88,31 @@ impl Gcs {
         let options =
             PutMultipartOptions { attributes: self.attributes.clone(), ..PutMultipartOptions::default() };
         self.remote.attempt(limit, self.remote.client.create_multipart_opts(&path, options)).await
+    }
+
+    pub(crate) async fn list_uploads(
+        &self,
+        place: &UploadPlace,
+        limit: Duration,
+    ) -> Result<UploadPage, Failure> {
+        let endpoint = self.options.endpoint.as_deref().unwrap_or(ENDPOINT);
+        let mut url = Url::parse(endpoint).map_err(|_| Failure::internal("an endpoint is no URL"))?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(&self.bucket);
+        }
+        url.query_pairs_mut().extend_pairs(self.remote.upload_query(place)?);
+        let asked = async {
+            let credential = self.remote.client.credentials().get_credential().await;
+            let credential = credential.map_err(|error| answer::judge(&error))?;
+            let mut request = get(url.as_str())?;
+            let bad = |_| Failure::internal("a token is not one of a header");
+            let mut token = HeaderValue::from_str(&format!("Bearer {}", credential.bearer)).map_err(bad)?;
+            token.set_sensitive(true);
+            request.headers_mut().insert("authorization", token);
+            self.remote.send(request).await
+        };
+        let (_, body) = self.remote.attempt_own(limit, asked).await?;
+        self.remote.read_uploads(&body, place)
     }
 }
 

@@ -3,7 +3,9 @@
 
 pub(crate) mod answer;
 pub(crate) mod client_options;
+pub(crate) mod document;
 pub(crate) mod listing;
+mod upload_listing;
 
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;

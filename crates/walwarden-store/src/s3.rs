@@ -1,11 +1,9 @@
 //! Amazon S3 and compatible services: what they have beyond the other kinds of storage.
 
 mod access;
-mod document;
 mod probing;
 mod removal;
 mod requests;
-mod uploads;
 mod versions;
 
 use std::ops::Range;
@@ -14,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::Utc;
 use object_store::aws::AmazonS3;
+use object_store::signer::{HeaderMap, Method};
 use object_store::{
     Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions, TagSet,
     multipart::MultipartStore,
@@ -26,6 +25,7 @@ use crate::failure::Failure;
 use crate::listing::{Page, Place};
 use crate::options::S3Options;
 use crate::remote::{Client, Remote};
+use crate::uploads_found::{UploadPage, UploadPlace};
 use access::Access;
 
 pub(crate) use probing::BucketState;
@@ -181,6 +181,17 @@ impl S3 {
     /// Fetches an address as anybody would.
     pub(crate) async fn fetch(&self, url: &str, limit: Duration) -> Result<Bytes, Failure> {
         self.remote.fetch(url, limit).await
+    }
+
+    pub(crate) async fn list_uploads(
+        &self,
+        place: &UploadPlace,
+        limit: Duration,
+    ) -> Result<UploadPage, Failure> {
+        let query = self.remote.upload_query(place)?;
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = self.request(Method::GET, None, &query, HeaderMap::new(), limit).await?;
+        self.remote.read_uploads(&answer.body, place)
     }
 
     /// The client for requests that bring an object into being: what it writes is locked, counted from now.

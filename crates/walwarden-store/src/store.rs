@@ -81,7 +81,7 @@ impl Store {
             }
             (Location::Azure { account, container, prefix }, StorageOptions::Azure(options)) => {
                 let identity = credentials.azure_identity(options.profile.as_deref())?;
-                Backend::Azure(Box::new(Azure::open(account, container, prefix, options, identity)?))
+                Backend::Azure(Azure::open(account, container, prefix, options, identity)?)
             }
             (Location::File { root }, StorageOptions::File(options)) => {
                 Backend::Local(Local::open(root.clone(), options.fsync)?)

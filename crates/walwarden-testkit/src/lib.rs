@@ -15,6 +15,7 @@
     reason = "a test's support code fails by panicking"
 )]
 
+mod azure_server;
 mod cluster;
 mod compare;
 mod fault_proxy;
@@ -26,12 +27,13 @@ mod sample;
 mod wait;
 mod workspace;
 
+pub use azure_server::AzureServer;
 pub use cluster::{Archive, Cluster, ClusterBuilder, StopMode};
 pub use compare::{assert_same_database, compare_databases, normalized_dump};
 pub use fault_proxy::{Fault, FaultProxy};
 pub use installation::Installation;
 pub use processes::{ChildProcess, is_running, kill, terminate};
-pub use s3_client::{S3Client, S3Object};
+pub use s3_client::{S3Client, S3Headers, S3Object, S3Version};
 pub use s3_server::S3Server;
 pub use sample::SampleDatabase;
 pub use wait::wait_until;

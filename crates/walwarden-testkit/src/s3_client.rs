@@ -5,6 +5,7 @@
 
 use crate::fault_proxy::FaultProxy;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,8 +30,23 @@ pub struct S3Client {
     secret_key: String,
 }
 
+/// A version of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Version {
+    /// Its key.
+    pub key: String,
+    /// Its id.
+    pub id: String,
+    /// Whether it is no more than a mark that the object was deleted.
+    pub is_delete_marker: bool,
+}
+
+/// What is kept with an object, by the names of headers.
+pub type S3Headers = BTreeMap<String, String>;
+
 struct Answer {
     status: u16,
+    headers: S3Headers,
     body: Vec<u8>,
 }
 
@@ -49,6 +65,76 @@ impl S3Client {
     pub fn create_bucket(&self, bucket: &str) {
         let answer = self.send("PUT", &format!("/{bucket}"), &[], &[]);
         assert!(matches!(answer.status, 200 | 409), "cannot make bucket {bucket}: {}", answer.text());
+    }
+
+    /// Makes a bucket whose objects can be locked, and which therefore keeps versions.
+    pub fn create_bucket_with_lock(&self, bucket: &str) {
+        let headers = [("x-amz-bucket-object-lock-enabled", "true")];
+        let answer = self.try_send("PUT", &format!("/{bucket}"), &[], &headers, &[]);
+        answer.unwrap_or_else(|e| panic!("PUT {bucket}: {e}")).expect_ok("make a bucket with lock");
+    }
+
+    /// Lets a bucket keep versions.
+    pub fn enable_versions(&self, bucket: &str) {
+        const BODY: &str = "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+                            <Status>Enabled</Status></VersioningConfiguration>";
+        self.send("PUT", &format!("/{bucket}"), &[("versioning", "")], BODY.as_bytes()).expect_ok("versions");
+    }
+
+    /// Puts a legal hold on an object, or lifts it.
+    pub fn set_legal_hold(&self, bucket: &str, key: &str, is_on: bool) {
+        let status = if is_on { "ON" } else { "OFF" };
+        let body = format!("<LegalHold><Status>{status}</Status></LegalHold>");
+        let query = [("legal-hold", "")];
+        self.send("PUT", &object_path(bucket, key), &query, body.as_bytes()).expect_ok("legal hold");
+    }
+
+    /// All versions and delete markers whose key begins with `prefix`.
+    #[must_use]
+    pub fn versions(&self, bucket: &str, prefix: &str) -> Vec<S3Version> {
+        let query = [("versions", ""), ("prefix", prefix)];
+        let text = self.send("GET", &format!("/{bucket}"), &query, &[]).expect_ok("list versions").text();
+        assert_ne!(element(&text, "IsTruncated"), Some("true"), "more versions than one page has");
+        let read = |name: &'static str| {
+            elements(&text, name)
+                .map(|item| S3Version {
+                    key: unescape(element(item, "Key").unwrap_or_default()),
+                    id: element(item, "VersionId").unwrap_or_default().to_owned(),
+                    is_delete_marker: name == "DeleteMarker",
+                })
+                .collect::<Vec<_>>()
+        };
+        [read("Version"), read("DeleteMarker")].concat()
+    }
+
+    /// Deletes one version; the status says whether it was allowed to.
+    pub fn delete_version(&self, bucket: &str, key: &str, version: &str) -> u16 {
+        self.send("DELETE", &object_path(bucket, key), &[("versionId", version)], &[]).status
+    }
+
+    /// What is kept with an object, which must exist. `headers` go along, such as those of a customer's key.
+    #[must_use]
+    pub fn head(&self, bucket: &str, key: &str, headers: &[(&str, &str)]) -> S3Headers {
+        let answer = self.try_send("HEAD", &object_path(bucket, key), &[], headers, &[]);
+        answer.unwrap_or_else(|e| panic!("HEAD {key}: {e}")).expect_ok("head").headers
+    }
+
+    /// The status of reading an object without any header of ours.
+    #[must_use]
+    pub fn get_status(&self, bucket: &str, key: &str) -> u16 {
+        self.send("GET", &object_path(bucket, key), &[], &[]).status
+    }
+
+    /// The tags of an object, in the order of their names.
+    #[must_use]
+    pub fn tags(&self, bucket: &str, key: &str) -> Vec<(String, String)> {
+        let answer = self.send("GET", &object_path(bucket, key), &[("tagging", "")], &[]).expect_ok("tags");
+        let text = answer.text();
+        let read = |item: &str, name| unescape(element(item, name).unwrap_or_default());
+        let mut tags: Vec<_> =
+            elements(&text, "Tag").map(|item| (read(item, "Key"), read(item, "Value"))).collect();
+        tags.sort();
+        tags
     }
 
     /// All objects whose key begins with `prefix`, in order of their keys.
@@ -114,12 +200,13 @@ impl S3Client {
             ("DELETE", object, &[], b""),
         ];
         asks.iter().all(|(method, path, query, body)| {
-            self.try_send(method, path, query, body).is_ok_and(|answer| (200..300).contains(&answer.status))
+            self.try_send(method, path, query, &[], body)
+                .is_ok_and(|answer| (200..300).contains(&answer.status))
         })
     }
 
     fn send(&self, method: &str, path: &str, query: &[(&str, &str)], body: &[u8]) -> Answer {
-        let answer = self.try_send(method, path, query, body);
+        let answer = self.try_send(method, path, query, &[], body);
         answer.unwrap_or_else(|e| panic!("{method} {path} on {}: {e}", self.host))
     }
 
@@ -128,6 +215,7 @@ impl S3Client {
         method: &str,
         path: &str,
         query: &[(&str, &str)],
+        headers: &[(&str, &str)],
         body: &[u8],
     ) -> std::io::Result<Answer> {
         let mut pairs: Vec<String> =
@@ -136,13 +224,16 @@ impl S3Client {
         let query = pairs.join("&");
         let (date, time) = utc_now();
         let payload = hex::encode(Sha256::digest(body));
-        let authorization = self.authorization(method, path, &query, &payload, &date, &time);
+        let mut signed: Vec<(&str, &str)> =
+            vec![("host", &self.host), ("x-amz-content-sha256", &payload), ("x-amz-date", &time)];
+        signed.extend(headers);
+        signed.sort_unstable();
+        let authorization = self.authorization(method, path, &query, &signed, &payload, (&date, &time));
         let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let lines: String = signed.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(
-            "{method} {target} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\nx-amz-date: {time}\r\n\
-             x-amz-content-sha256: {payload}\r\nAuthorization: {authorization}\r\n\r\n",
-            host = self.host,
-            length = body.len(),
+            "{method} {target} HTTP/1.0\r\n{lines}Content-Length: {}\r\nAuthorization: {authorization}\r\n\r\n",
+            body.len(),
         );
         self.exchange(request.as_bytes(), body)
     }
@@ -162,7 +253,13 @@ impl S3Client {
         let head = String::from_utf8_lossy(&bytes[..split]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok(Answer { status, body: bytes.split_off(split + 4) })
+        let headers = head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        Ok(Answer { status, headers, body: bytes.split_off(split + 4) })
     }
 
     fn authorization(
@@ -170,15 +267,13 @@ impl S3Client {
         method: &str,
         path: &str,
         query: &str,
+        headers: &[(&str, &str)],
         payload: &str,
-        date: &str,
-        time: &str,
+        (date, time): (&str, &str),
     ) -> String {
-        const SIGNED: &str = "host;x-amz-content-sha256;x-amz-date";
-        let canonical = format!(
-            "{method}\n{path}\n{query}\nhost:{}\nx-amz-content-sha256:{payload}\nx-amz-date:{time}\n\n{SIGNED}\n{payload}",
-            self.host
-        );
+        let signed = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{signed}\n{payload}");
         let scope = format!("{date}/{REGION}/s3/aws4_request");
         let to_sign =
             format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
@@ -188,7 +283,7 @@ impl S3Client {
         }
         let signature = hex::encode(hmac(&key, to_sign.as_bytes()));
         format!(
-            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={SIGNED}, Signature={signature}",
+            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed}, Signature={signature}",
             self.access_key
         )
     }
@@ -206,7 +301,7 @@ impl Answer {
 }
 
 /// RFC 2104 over SHA-256.
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+pub(crate) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     if key.len() > block.len() {
         block[..32].copy_from_slice(&Sha256::digest(key));

@@ -1,13 +1,14 @@
 //! A real S3 server of the test's own: SeaweedFS, installed by `scripts/install test`.
 //!
-//! Two identities: one that may do everything, and one that may only read. Every port is on 127.0.0.1.
+//! Two identities: one that may do everything, and one that may only read. It encrypts with keys of its own, of a local
+//! KMS and of the client. Every port is on 127.0.0.1.
 
 use crate::s3_client::S3Client;
 use crate::wait::wait_until;
-use crate::workspace::{new_folder, tail};
+use crate::workspace::{cache, new_folder, tail};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -184,7 +185,9 @@ fn identities() -> String {
     let admin = identity("admin", S3Server::ADMIN, r#""Admin","Read","Write","List","Tagging""#);
     let read_only =
         identity("read-only", S3Server::READ_ONLY, &format!(r#""Read:{bucket}","List:{bucket}""#));
-    format!(r#"{{"identities":[{admin},{read_only}]}}"#)
+    // Keys of the local KMS come into being when they are first named.
+    let kms = r#"{"default_provider":"local","providers":{"local":{"type":"local","enableOnDemandCreate":true}},"buckets":{}}"#;
+    format!(r#"{{"identities":[{admin},{read_only}],"kms":{kms}}}"#)
 }
 
 fn environment(endpoint: &str, (access, secret): (&str, &str)) -> Vec<(String, String)> {
@@ -204,12 +207,7 @@ fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("WALWARDEN_WEED") {
         return path.into();
     }
-    let cache = match std::env::var_os("WALWARDEN_CACHE") {
-        Some(cache) => PathBuf::from(cache),
-        None if rustix::process::geteuid().is_root() => PathBuf::from("/var/cache/walwarden"),
-        None => Path::new(&std::env::var_os("HOME").expect("HOME is set")).join(".cache/walwarden"),
-    };
-    let path = cache.join("seaweedfs/bin/weed");
+    let path = cache().join("seaweedfs/bin/weed");
     assert!(path.exists(), "there is no S3 server at {}: run scripts/install test", path.display());
     path
 }

@@ -67,3 +67,12 @@ pub(crate) fn tail(log: &str, lines: usize) -> String {
     let all: Vec<&str> = log.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
+
+/// The folder that `scripts/install` fills with other people's programs.
+pub(crate) fn cache() -> PathBuf {
+    match std::env::var_os("WALWARDEN_CACHE") {
+        Some(cache) => PathBuf::from(cache),
+        None if rustix::process::geteuid().is_root() => PathBuf::from("/var/cache/walwarden"),
+        None => Path::new(&std::env::var_os("HOME").expect("HOME is set")).join(".cache/walwarden"),
+    }
+}

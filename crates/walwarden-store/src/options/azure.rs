@@ -1,12 +1,12 @@
-//! Options of Azure Blob Storage.
+//! Options of Azure Blob Storage. There are none for access tier and tags: the client library does not send them with the
+//! request that makes a blob of its blocks, so the archive would not have them.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use walwarden_core::Result;
 
-use super::tags::{self, Tags};
-use super::values::{boolean, choice, invalid, profile, refuse_unknown, text, timeout};
+use super::values::{boolean, profile, refuse_unknown, text, timeout};
 use super::{endpoint, part_limits};
 use crate::part_plan::PartLimits;
 
@@ -14,8 +14,6 @@ const NAMES: &[&str] = &[
     "endpoint",
     "allow_http",
     "profile",
-    "storage_class",
-    "tags",
     "part_size",
     "min_part_size",
     "max_part_size",
@@ -33,10 +31,6 @@ pub struct AzureOptions {
     pub allow_http: bool,
     /// `profile`: the profile of the credentials file to use.
     pub profile: Option<String>,
-    /// `storage_class`: the access tier, `Hot`, `Cool` or `Cold`.
-    pub storage_class: Option<String>,
-    /// `tags`: of every blob.
-    pub tags: Tags,
     /// `part_size`: bytes of every block but the last.
     pub part_size: Option<u64>,
     /// `min_part_size`, `max_part_size`, `max_parts`.
@@ -47,12 +41,7 @@ pub struct AzureOptions {
 
 impl AzureOptions {
     pub(super) fn parse(object: &Map<String, Value>) -> Result<Self> {
-        const TIERS: [(&str, &str); 3] = [("Hot", "Hot"), ("Cool", "Cool"), ("Cold", "Cold")];
         refuse_unknown(object, NAMES, "az")?;
-        if text(object, "storage_class")? == Some("Archive") {
-            return Err(invalid("storage_class", "Blobs of this tier cannot be read back at once.")
-                .hint("Let a lifecycle rule of the account move old backups to that tier."));
-        }
         let allow_http = boolean(object, "allow_http")?.unwrap_or(false);
         let endpoint = match text(object, "endpoint")? {
             Some(url) => Some(endpoint::normalize(url, allow_http)?),
@@ -63,8 +52,6 @@ impl AzureOptions {
             endpoint,
             allow_http,
             profile: profile(object)?,
-            storage_class: choice(object, "storage_class", &TIERS)?.map(str::to_owned),
-            tags: tags::parse(object)?,
             part_size,
             parts,
             timeout: timeout(object)?,

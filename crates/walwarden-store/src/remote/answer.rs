@@ -37,6 +37,8 @@ const CHECK_EXPIRY: &str = "Renew the temporary credentials.";
 const CHECK_ROOM: &str = "Give the bucket more room or delete old backups.";
 const CHECK_CLASS: &str =
     "The storage option \"storage_class\" must name a class whose objects can be read at once.";
+const CHECK_LOCK: &str =
+    "Give the bucket Object Lock, or leave the storage options \"lock_mode\" and \"lock_days\" out.";
 const CHECK_CERTIFICATE: &str =
     "Install the certificate authority of the storage service in the operating system's trust store.";
 
@@ -103,6 +105,9 @@ pub(crate) fn judge_status(status: u16, body: &str) -> Failure {
     if says_locked(&code, &message) {
         return Failure::locked(shown);
     }
+    if lacks_lock(&code, &message) {
+        return Failure::new(ErrorClass::Configuration, shown).hint(CHECK_LOCK);
+    }
     by_code(&code, &shown).unwrap_or_else(|| by_status(status, &shown))
 }
 
@@ -113,9 +118,15 @@ fn says_locked(code: &str, message: &str) -> bool {
         ["BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold", "ObjectLocked", "RetentionPolicyNotMet"];
     const WORDS: [&str; 4] = ["object lock", "worm protected", "retention policy", "legal hold"];
     let message = message.to_ascii_lowercase();
+    let is_told = |words: &[&str]| words.iter().any(|word| message.contains(word));
     CODES.contains(&code)
-        || (matches!(code, "AccessDenied" | "InvalidRequest" | "Forbidden")
-            && WORDS.iter().any(|word| message.contains(word)))
+        || (matches!(code, "AccessDenied" | "Forbidden") && is_told(&WORDS))
+        || (code == "InvalidRequest" && is_told(&["worm protected"]))
+}
+
+/// What Amazon answers, as "InvalidRequest", to a retention where there can be none.
+fn lacks_lock(code: &str, message: &str) -> bool {
+    code == "InvalidRequest" && message.contains("missing Object Lock Configuration")
 }
 
 fn by_code(code: &str, shown: &str) -> Option<Failure> {

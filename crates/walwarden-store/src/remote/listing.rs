@@ -52,7 +52,7 @@ impl HttpService for Checked {
         Self: 'answer,
     {
         Box::pin(async move {
-            let is_listing = request.uri().query().is_some_and(|query| is_listing(query));
+            let is_listing = request.uri().query().is_some_and(is_listing);
             let answer = self.0.execute(request).await?;
             if !is_listing || !answer.status().is_success() {
                 return Ok(answer);

@@ -5,8 +5,9 @@ use std::time::Duration;
 use object_store::signer::{HeaderMap, Method};
 use serde::Deserialize;
 
-use super::{S3, document};
+use super::S3;
 use crate::failure::Failure;
+use crate::remote::document;
 
 /// What a bucket does with every object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

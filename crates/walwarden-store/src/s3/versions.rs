@@ -6,9 +6,9 @@ use object_store::signer::{HeaderMap, Method};
 use serde::Deserialize;
 use walwarden_core::ErrorClass;
 
-use super::{S3, document};
+use super::S3;
 use crate::failure::Failure;
-use crate::remote::same_page;
+use crate::remote::{document, same_page};
 use crate::removal::Version;
 
 /// "ListObjectVersions", Amazon S3 API Reference.

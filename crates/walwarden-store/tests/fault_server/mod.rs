@@ -44,6 +44,8 @@ pub enum Fault {
     Hang,
     /// Answered with status 200 and an error in the body.
     OkWithError(&'static str),
+    /// Answered with status 200 and this body.
+    Reply(&'static str),
     /// The answer's body ends too early, with the connection.
     TruncateBody,
     /// The answer's body ends too early, as if it were complete.
@@ -67,16 +69,57 @@ pub struct FaultServer {
     address: SocketAddr,
     folder: tempfile::TempDir,
     rules: Arc<Mutex<Vec<Rule>>>,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// Whose form of the requests it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Amazon,
+    Google,
+}
+
+impl Dialect {
+    /// The request as the server knows it.
+    fn translated(self, mut request: Request<Incoming>) -> Request<Incoming> {
+        if self == Self::Google {
+            let headers = request.headers_mut();
+            headers.remove("authorization");
+            if let Some(generation) = headers.remove("x-goog-if-generation-match") {
+                assert_eq!(generation, "0");
+                headers.insert("if-none-match", "*".parse().unwrap());
+            }
+        }
+        request
+    }
+}
+
+/// A request that came.
+struct Seen {
+    /// Method, path and query.
+    line: String,
+    headers: HeaderMap,
 }
 
 #[allow(dead_code, reason = "not every test file uses all of them")]
 impl FaultServer {
     pub async fn start() -> Self {
+        Self::start_as(Dialect::Amazon).await
+    }
+
+    /// A server that is spoken to as Google's XML API, which differs from Amazon's in a few headers. It does not look at
+    /// who asks.
+    pub async fn start_google() -> Self {
+        Self::start_as(Dialect::Google).await
+    }
+
+    async fn start_as(dialect: Dialect) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
-        builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        if dialect == Dialect::Amazon {
+            builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        }
         let service = builder.build();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -86,6 +129,7 @@ impl FaultServer {
             listener,
             service,
             folder.path().to_owned(),
+            dialect,
             Arc::clone(&rules),
             Arc::clone(&seen),
         ));
@@ -104,7 +148,19 @@ impl FaultServer {
 
     /// All requests so far: method, path and query.
     pub fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().unwrap().iter().map(|seen| seen.line.clone()).collect()
+    }
+
+    /// The headers of the last request whose method, path and query contain all of these.
+    pub fn headers_of(&self, parts: &[&str]) -> HeaderMap {
+        let seen = self.seen.lock().unwrap();
+        let found = seen.iter().rev().find(|seen| parts.iter().all(|part| seen.line.contains(part)));
+        found.unwrap_or_else(|| panic!("no request has {parts:?}")).headers.clone()
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// The bucket's folder.
@@ -129,6 +185,17 @@ impl FaultServer {
         let location = Location::parse(&format!("s3://{bucket}/some/prefix")).unwrap();
         let options = StorageOptions::parse(&location, &self.options()).unwrap();
         Store::open_with_policy(&location, &options, &credentials(KEY, secret), policy).unwrap()
+    }
+
+    /// A store with more options.
+    pub fn store_of(&self, more: serde_json::Value, source: &CredentialSource) -> Store {
+        let location = Location::parse(&format!("s3://{BUCKET}/some/prefix")).unwrap();
+        let mut options = self.options();
+        for (name, value) in more.as_object().unwrap() {
+            options[name] = value.clone();
+        }
+        let options = StorageOptions::parse(&location, &options).unwrap();
+        Store::open_with_policy(&location, &options, source, quick()).unwrap()
     }
 }
 
@@ -169,8 +236,9 @@ async fn accept(
     listener: TcpListener,
     service: S3Service,
     folder: PathBuf,
+    dialect: Dialect,
     rules: Arc<Mutex<Vec<Rule>>>,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 ) {
     while let Ok((socket, _)) = listener.accept().await {
         let (service, folder) = (service.clone(), folder.clone());
@@ -178,9 +246,10 @@ async fn accept(
         tokio::spawn(async move {
             let handler = service_fn(move |request: Request<Incoming>| {
                 let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-                seen.lock().unwrap().push(format!("{} {target}", request.method()));
+                let line = format!("{} {target}", request.method());
+                seen.lock().unwrap().push(Seen { line, headers: request.headers().clone() });
                 let fault = take_fault(&rules, request.method(), &target);
-                answer(service.clone(), folder.clone(), request, fault)
+                answer(service.clone(), folder.clone(), dialect.translated(request), fault)
             });
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), handler)
@@ -214,6 +283,10 @@ async fn answer(
         Some(Fault::OkWithError(code)) => {
             let _ = request.into_body().collect().await;
             Ok(error(200, code))
+        }
+        Some(Fault::Reply(body)) => {
+            let _ = request.into_body().collect().await;
+            Ok(Response::new(full(Bytes::from_static(body.as_bytes()))))
         }
         Some(Fault::Close) => closed(),
         Some(Fault::CloseMidBody) => {

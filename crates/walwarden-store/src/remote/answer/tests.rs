@@ -109,3 +109,22 @@ fn a_listing_with_a_key_that_is_no_path_is_final() {
     assert_eq!(failure.class, ErrorClass::Storage);
     assert!(!failure.is_retriable && failure.detail.contains("org//x"), "{failure:?}");
 }
+
+#[test]
+fn a_lock_is_told_from_a_missing_permission_and_from_a_missing_lock() {
+    for (status, code, message, is_locked) in [
+        (403, "AccessDenied", "Access Denied because object protected by object lock.", true),
+        (403, "AccessDenied", "Access Denied", false),
+        (400, "InvalidRequest", "Object is WORM protected and cannot be overwritten", true),
+        (400, "InvalidRequest", "Bucket is missing Object Lock Configuration", false),
+        (409, "BlobImmutableDueToPolicy", "", true),
+        (403, "AccessDenied", "Object 'b/k' is subject to bucket's retention policy", true),
+        (404, "NoSuchKey", "the object lock is missing", false),
+    ] {
+        let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        let failure = judge_status(status, &body);
+        assert_eq!(failure.is_locked, is_locked, "{code}: {message}");
+    }
+    let body = "<Error><Code>InvalidRequest</Code><Message>Bucket is missing Object Lock Configuration</Message></Error>";
+    assert_eq!(judge_status(400, body).class, ErrorClass::Configuration);
+}

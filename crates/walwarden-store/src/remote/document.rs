@@ -1,4 +1,4 @@
-//! XML documents that S3 answers with, where the client library does not read them.
+//! XML documents that S3 and Google answer with, where the client library does not read them.
 
 use quick_xml::de::from_str;
 use serde::de::DeserializeOwned;
@@ -8,7 +8,7 @@ use crate::remote::answer;
 
 /// Reads a document whose root must be `root`: an error that was sent with status 200, the page of a proxy, or another
 /// kind of listing is none, and must never pass for an empty one.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8], root: &str) -> Result<T, Failure> {
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8], root: &str) -> Result<T, Failure> {
     let text = String::from_utf8_lossy(body);
     match root_of(&text) {
         Some(found) if found == root => from_str(&text).map_err(|error| {

@@ -1,17 +1,14 @@
 //! Uploads in parts that were begun and neither completed nor aborted.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use object_store::signer::{HeaderMap, Method};
 use serde::Deserialize;
+use walwarden_core::ErrorClass;
 
-use super::{S3, document};
+use super::{Client, Remote, document, same_page};
 use crate::failure::Failure;
-use crate::remote::same_page;
 use crate::uploads_found::{UploadFound, UploadPage, UploadPlace};
 
-/// "ListMultipartUploads", Amazon S3 API Reference.
+/// "ListMultipartUploads", Amazon S3 API Reference; "List multipart uploads", Google Cloud Storage XML API.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Document {
@@ -31,32 +28,30 @@ struct Listed {
     initiated: DateTime<Utc>,
 }
 
-impl S3 {
-    /// One page of the uploads whose keys begin with the folder and a slash.
-    pub(crate) async fn list_uploads(
-        &self,
-        place: &UploadPlace,
-        limit: Duration,
-    ) -> Result<UploadPage, Failure> {
-        let prefix = format!("{}/", self.remote.path(&place.folder)?);
-        let mut query = vec![("uploads", ""), ("prefix", &prefix)];
+/// Names and values of the query that asks for one page.
+pub(crate) type Query = Vec<(&'static str, String)>;
+
+impl<C: Client> Remote<C> {
+    /// The query for one page of the uploads whose keys begin with the folder and a slash.
+    pub(crate) fn upload_query(&self, place: &UploadPlace) -> Result<Query, Failure> {
+        let prefix = format!("{}/", self.path(&place.folder)?);
+        let mut query = vec![("uploads", String::new()), ("prefix", prefix)];
         if let Some((key, id)) = &place.after {
-            query.push(("key-marker", key));
-            query.push(("upload-id-marker", id));
+            query.push(("key-marker", key.clone()));
+            query.push(("upload-id-marker", id.clone()));
         }
-        // In the order of their names, as every signature has them; some servers compare texts.
         query.sort_unstable();
-        let answer = self.request(Method::GET, None, &query, HeaderMap::new(), limit).await?;
-        self.read_uploads(&answer.body, place)
+        Ok(query)
     }
 
-    fn read_uploads(&self, body: &[u8], place: &UploadPlace) -> Result<UploadPage, Failure> {
+    /// Reads what came for that query.
+    pub(crate) fn read_uploads(&self, body: &[u8], place: &UploadPlace) -> Result<UploadPage, Failure> {
         let document: Document = document::read(body, "ListMultipartUploadsResult")?;
         let more = if document.is_truncated {
             let after = document.next_key_marker.zip(document.next_upload_id_marker);
             let Some(after) = after.filter(|(key, _)| !key.is_empty()) else {
                 return Err(Failure::new(
-                    walwarden_core::ErrorClass::Storage,
+                    ErrorClass::Storage,
                     "the listing of uploads ends early and does not say where it goes on",
                 ));
             };
@@ -68,7 +63,7 @@ impl S3 {
             None
         };
         let uploads = document.uploads.into_iter().filter_map(|listed| {
-            let key = self.remote.key(&listed.key)?.to_owned();
+            let key = self.key(&listed.key)?.to_owned();
             // Some servers take the prefix for a folder, some forget it.
             let is_below = key.strip_prefix(&place.folder)?.starts_with('/');
             is_below.then_some(UploadFound { key, id: listed.upload_id, initiated: listed.initiated })
