@@ -224,14 +224,19 @@ SELECT walwarden._scheduler_state() AS scheduler,
   LEFT JOIN LATERAL (SELECT j.id FROM walwarden.job AS j
                       WHERE j.finalized_at IS NULL AND j.state <> 'queued'
                       ORDER BY j.queued_at LIMIT 1) AS running ON true
-  LEFT JOIN LATERAL (SELECT j.id, j.error_class, j.error_message FROM walwarden.job AS j
-                      WHERE j.state = 'failed'
-                        AND CASE WHEN j.kind = 'restore'
-                                 THEN last.finalized_at IS NULL OR j.finalized_at > last.finalized_at
-                                 ELSE NOT EXISTS (SELECT FROM walwarden.job AS k
-                                                   WHERE k.state IN ('completed', 'partial') AND k.kind OPERATOR(pg_catalog.=) j.kind
-                                                     AND k.finalized_at > j.finalized_at) END
-                      ORDER BY j.finalized_at DESC LIMIT 1) AS failure ON true;
+  LEFT JOIN LATERAL (SELECT latest.id, latest.error_class, latest.error_message
+                       FROM (VALUES ('backup'), ('verify'), ('restore'), ('restore_test'), ('copy')) AS k (kind)
+                      CROSS JOIN LATERAL (SELECT j.id, j.error_class, j.error_message, j.finalized_at FROM walwarden.job AS j
+                                           WHERE j.state = 'failed' AND j.kind OPERATOR(pg_catalog.=) k.kind
+                                             AND j.finalized_at >= coalesce(
+                                                 CASE WHEN k.kind OPERATOR(pg_catalog.=) 'restore' THEN last.finalized_at
+                                                      ELSE greatest((SELECT pg_catalog.max(c.finalized_at) FROM walwarden.job AS c
+                                                                      WHERE c.state = 'completed' AND c.kind OPERATOR(pg_catalog.=) k.kind),
+                                                                    (SELECT pg_catalog.max(c.finalized_at) FROM walwarden.job AS c
+                                                                      WHERE c.state = 'partial' AND c.kind OPERATOR(pg_catalog.=) k.kind))
+                                                 END, '-infinity')
+                                           ORDER BY j.finalized_at DESC LIMIT 1) AS latest
+                      ORDER BY latest.finalized_at DESC LIMIT 1) AS failure ON true;
 COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the newest good backup, how much would be lost now, what failed since';
 COMMENT ON COLUMN walwarden.status.scheduler IS 'running; or why schedules do not fire: not preloaded, off, stopped, standby, suspended';
 COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest backup holds that is not known to be damaged';
