@@ -1,7 +1,9 @@
 -- What people read. Owned by the extension's owner, readable by pg_monitor (grants.sql).
 
 CREATE VIEW walwarden.jobs AS
-SELECT id, kind, state, CASE WHEN state = 'queued' THEN walwarden._waiting_for(kind, trigger) END AS waiting_for,
+SELECT id, kind, state, CASE WHEN state <> 'queued' THEN NULL
+                             WHEN run_after > pg_catalog.statement_timestamp() THEN 'run_after'
+                             ELSE walwarden._waiting_for(kind, trigger) END AS waiting_for,
        backup, depth, options, smoke_answer, schedule, pg_catalog.array_to_string(storages, ', ') AS storage, trigger, scheduled_for,
        attempt, run_after, requested_by, queued_at, claimed_at, started_at, finalizing_at, finalized_at,
        -- Nothing volatile in this view: only then does ORDER BY ... LIMIT of a long history read an index.
@@ -14,7 +16,7 @@ SELECT id, kind, state, CASE WHEN state = 'queued' THEN walwarden._waiting_for(k
   FROM walwarden.job;
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 COMMENT ON COLUMN walwarden.jobs.waiting_for IS
-    'what a queued job waits for: turn (of the backups of this database one at a time), slot (of walwarden.max_concurrent_jobs), worker (of max_worker_processes); NULL when it is about to start';
+    'what a queued job waits for: run_after (that time), turn (of the backups of this database one at a time), slot (of walwarden.max_concurrent_jobs), worker (of max_worker_processes); NULL when it is about to start';
 
 -- What verifications and restore tests say of a backup as a storage has it. What one of them finds wrong with its bytes stands
 -- until a later verification, at least as deep, finds nothing. Where storage was not to be reached, or somebody canceled, nothing
@@ -208,6 +210,7 @@ SELECT walwarden._scheduler_state() AS scheduler,
        (SELECT pg_catalog.count(*) FROM walwarden.waiting_sessions AS w) AS sessions_waiting,
        (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL) AS queued_jobs,
        (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL
+           AND (j.run_after IS NULL OR j.run_after <= pg_catalog.statement_timestamp())
            AND walwarden._waiting_for(j.kind, j.trigger) OPERATOR(pg_catalog.=) 'slot') AS waiting_for_slot,
        failure.id AS failed_since,
        failure.error_class AS failure_class,

@@ -327,7 +327,7 @@ fn a_tick_that_fails_is_tried_again_later_and_later() {
     let oid = site.sql("SELECT oid FROM pg_database WHERE datname = current_database()");
     // Together, so that the tick that the schedule calls for finds the table gone.
     site.sql(
-        "BEGIN; ALTER TABLE walwarden.database RENAME TO gone; SELECT walwarden.schedule('yearly', '0 0 1 1 *'); COMMIT",
+        "BEGIN; SELECT walwarden.schedule('yearly', '0 0 1 1 *'); ALTER TABLE walwarden.backup_copy RENAME TO gone; COMMIT",
     );
     wait_until("the tick to fail", PATIENCE, || (told() > 0).then_some(()));
     assert!(

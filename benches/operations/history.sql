@@ -3,6 +3,7 @@
 -- A superuser in a throw-away cluster: nobody else gets around the triggers, and they are back at the end.
 SET client_min_messages = warning;
 ALTER TABLE walwarden.job DISABLE TRIGGER USER;
+ALTER TABLE walwarden.backup_copy DISABLE TRIGGER USER;
 
 SELECT walwarden.schedule('s' || to_char(n, 'FM00'), '0 2 * * *', verify_cron => '0 4 * * *') FROM generate_series(1, 20) AS n;
 
@@ -13,11 +14,12 @@ CREATE FUNCTION pg_temp.job_id(n bigint, jobs bigint) RETURNS uuid LANGUAGE sql 
 $$ SELECT (lpad(to_hex((extract(epoch FROM pg_temp.job_time(n, jobs)) * 1000)::bigint), 12, '0')
            || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid $$;
 
-INSERT INTO walwarden.job (id, kind, schedule, trigger, scheduled_for, state, storage, requested_by, backup, depth, options,
+INSERT INTO walwarden.job (id, kind, schedule, trigger, scheduled_for, state, storages, requested_by, backup, depth, options,
                            queued_at, claimed_at, started_at, finalizing_at, finalized_at, snapshot_at, snapshot_lsn,
                            size_bytes, raw_bytes, tables, rows, sha256, object_key, globals_key, manifest_key, copiers,
-                           compression, error_class, error_message, error_detail, error_hint, canceled_by, deleted_at, delete_reason)
-SELECT id, kind, 's' || to_char(n % 20 + 1, 'FM00'), 'schedule', at, state, 'local', 'walwarden',
+                           compression, error_class, error_message, error_detail, error_hint, canceled_by,
+                           expires_at, delete_reason, deleted_by, deleted_at)
+SELECT id, kind, 's' || to_char(n % 20 + 1, 'FM00'), 'schedule', at, state, '{local}', 'walwarden',
        CASE WHEN kind <> 'backup' THEN pg_temp.job_id(n - 60, :jobs) END,
        CASE WHEN kind = 'verify' THEN 'full' END,
        CASE WHEN kind = 'restore_test' THEN '{}'::jsonb END,
@@ -36,17 +38,23 @@ SELECT id, kind, 's' || to_char(n % 20 + 1, 'FM00'), 'schedule', at, state, 'loc
        CASE WHEN state = 'failed' THEN 'error sending request: operation timed out after 120 s' END,
        CASE WHEN state = 'failed' THEN 'Look whether the address is right and whether the storage is up.' END,
        CASE WHEN state = 'canceled' THEN 'postgres' END,
-       CASE WHEN done AND kind = 'backup' AND at < now() - interval '30 days' THEN at + interval '30 days' END,
-       CASE WHEN done AND kind = 'backup' AND at < now() - interval '30 days' THEN 'expired' END
+       CASE WHEN expired THEN at + interval '30 days' END, CASE WHEN expired THEN 'keep_for' END,
+       CASE WHEN expired THEN 'walwarden' END, CASE WHEN expired THEN at + interval '30 days 1 minute' END
   FROM (SELECT n, at, id, kind, state, state = 'completed' AS done,
+               state = 'completed' AND kind = 'backup' AND at < now() - interval '30 days' AS expired,
                'org/default/db/0197a000-0000-7000-8000-000000000000/backup/' || to_char(at, 'YYYY/MM/DD/') || id AS path
           FROM (SELECT n, pg_temp.job_time(n, :jobs) AS at, pg_temp.job_id(n, :jobs) AS id,
                        CASE n / 20 % 20 WHEN 0 THEN 'verify' WHEN 1 THEN 'restore_test' ELSE 'backup' END AS kind,
                        CASE WHEN n % 37 = 0 THEN 'failed' WHEN n % 101 = 0 THEN 'canceled' ELSE 'completed' END AS state
                   FROM generate_series(1::bigint, :jobs) AS n) AS one) AS all_of_them;
 
--- Not by name: whatever triggers the table has fire always, as they did before.
-SELECT format('ALTER TABLE walwarden.job ENABLE ALWAYS TRIGGER %I', tgname)
-  FROM pg_trigger WHERE tgrelid = 'walwarden.job'::regclass AND NOT tgisinternal
+INSERT INTO walwarden.backup_copy (backup, storage, state, made_by, object_key, globals_key, manifest_key, size_bytes, stored_at, deleted_at)
+SELECT id, 'local', CASE WHEN deleted_at IS NULL THEN 'stored' ELSE 'deleted' END, id, object_key, globals_key, manifest_key,
+       size_bytes, finalized_at, deleted_at
+  FROM walwarden.job WHERE kind = 'backup' AND state = 'completed';
+
+-- Not by name: whatever triggers the tables have fire always, as they did before.
+SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', tgrelid::regclass, tgname)
+  FROM pg_trigger WHERE tgrelid IN ('walwarden.job'::regclass, 'walwarden.backup_copy'::regclass) AND NOT tgisinternal
 \gexec
-VACUUM (ANALYZE) walwarden.job;
+VACUUM (ANALYZE) walwarden.job, walwarden.backup_copy;

@@ -106,6 +106,15 @@ pub fn waiting_since() -> Result<i64> {
     Ok(job::in_turn_since(!locks::claimed()?.backup_here)?.unwrap_or(NEVER))
 }
 
+/// What a leader that goes leaves behind: who waits, and until when a further attempt does.
+fn news() -> Result<Letter> {
+    let mut letter = Letter::waits(server::database_oid(), waiting_since()?);
+    if extension::exists() {
+        letter.due = job::next_run_after()?.map(|time| time.timestamp_micros());
+    }
+    Ok(letter)
+}
+
 /// Tell the launcher that a job has begun, and since when others wait.
 pub fn tell_begun(waiting: i64) {
     let database = server::database_oid();
@@ -117,8 +126,8 @@ pub fn tell_begun(waiting: i64) {
 pub fn pass_on(begun: bool, done: Option<Uuid>) -> Result<()> {
     let database = server::database_oid();
     if launcher_gives_turns() {
-        let letter = match transaction(waiting_since) {
-            Ok(waiting) => Letter { database, waiting: Some(waiting), ..Letter::default() },
+        let letter = match transaction(news) {
+            Ok(letter) => letter,
             Err(error) => {
                 // A tick finds out.
                 shared::post(Letter { refused: !begun, ..Letter::look(database) });
