@@ -27,9 +27,9 @@ regress: ## the tests of the SQL surface in pg_regress/
 	@scripts/install-extension "$(PG)" dev
 	@scripts/regress "$(PG)"
 
-bench: ## time, size, memory and disk beside pg_dump, COPY and pg_restore (docs/bench.md); WALWARDEN_BENCH_SCALE=8 for a quick look
+bench: ## time, size, memory and disk beside pg_dump, COPY and pg_restore (docs/bench.md); WALWARDEN_BENCH_SCALE=8 for a quick look, WHAT=operations for many databases and a long history
 	@scripts/install test
-	@scripts/bench "$(PG)"
+	@scripts/bench "$(PG)" $(WHAT)
 
 cluster: ## psql on a throw-away cluster with walwarden
 	@scripts/cluster "$(PG)"

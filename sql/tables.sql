@@ -121,6 +121,8 @@ CREATE INDEX job_to_clean_up ON walwarden.job (id) WHERE scratch_database IS NOT
 CREATE INDEX job_backup ON walwarden.job (snapshot_at) WHERE kind = 'backup' AND state IN ('completed', 'partial') AND expires_at IS NULL;
 CREATE INDEX job_to_delete ON walwarden.job (expires_at) WHERE expires_at IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX job_ended ON walwarden.job (kind, state, finalized_at) WHERE finalized_at IS NOT NULL;
+CREATE INDEX job_by_time ON walwarden.job (queued_at, id);
+CREATE INDEX job_uncompleted ON walwarden.job (queued_at, id) WHERE state <> 'completed';
 CREATE INDEX job_about ON walwarden.job (backup) WHERE backup IS NOT NULL;
 CREATE INDEX job_of_schedule ON walwarden.job (schedule, queued_at);
 

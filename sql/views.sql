@@ -1,7 +1,9 @@
 -- What people read. Owned by the extension's owner, readable by pg_monitor (grants.sql).
 
 CREATE VIEW walwarden.jobs AS
-SELECT id, kind, state, CASE WHEN state = 'queued' THEN walwarden._waiting_for(kind, trigger) END AS waiting_for,
+SELECT id, kind, state, CASE WHEN state <> 'queued' THEN NULL
+                             WHEN run_after > pg_catalog.statement_timestamp() THEN 'run_after'
+                             ELSE walwarden._waiting_for(kind, trigger) END AS waiting_for,
        backup, depth, options, smoke_answer, schedule, pg_catalog.array_to_string(storages, ', ') AS storage, trigger, scheduled_for,
        attempt, run_after, requested_by, queued_at, claimed_at, started_at, finalizing_at, finalized_at,
        -- Nothing volatile in this view: only then does ORDER BY ... LIMIT of a long history read an index.
@@ -14,7 +16,7 @@ SELECT id, kind, state, CASE WHEN state = 'queued' THEN walwarden._waiting_for(k
   FROM walwarden.job;
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 COMMENT ON COLUMN walwarden.jobs.waiting_for IS
-    'what a queued job waits for: turn (of the backups of this database one at a time), slot (of walwarden.max_concurrent_jobs), worker (of max_worker_processes); NULL when it is about to start';
+    'what a queued job waits for: run_after (that time), turn (of the backups of this database one at a time), slot (of walwarden.max_concurrent_jobs), worker (of max_worker_processes); NULL when it is about to start';
 
 -- What verifications and restore tests say of a backup as a storage has it. What one of them finds wrong with its bytes stands
 -- until a later verification, at least as deep, finds nothing. Where storage was not to be reached, or somebody canceled, nothing
@@ -209,6 +211,7 @@ SELECT walwarden._scheduler_state() AS scheduler,
        (SELECT pg_catalog.count(*) FROM walwarden.waiting_sessions AS w) AS sessions_waiting,
        (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL) AS queued_jobs,
        (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL
+           AND (j.run_after IS NULL OR j.run_after <= pg_catalog.statement_timestamp())
            AND walwarden._waiting_for(j.kind, j.trigger) OPERATOR(pg_catalog.=) 'slot') AS waiting_for_slot,
        failure.id AS failed_since,
        failure.error_class AS failure_class,
@@ -225,14 +228,19 @@ SELECT walwarden._scheduler_state() AS scheduler,
   LEFT JOIN LATERAL (SELECT j.id FROM walwarden.job AS j
                       WHERE j.finalized_at IS NULL AND j.state <> 'queued'
                       ORDER BY j.queued_at LIMIT 1) AS running ON true
-  LEFT JOIN LATERAL (SELECT j.id, j.error_class, j.error_message FROM walwarden.job AS j
-                      WHERE j.state = 'failed'
-                        AND CASE WHEN j.kind = 'restore'
-                                 THEN last.finalized_at IS NULL OR j.finalized_at > last.finalized_at
-                                 ELSE NOT EXISTS (SELECT FROM walwarden.job AS k
-                                                   WHERE k.state IN ('completed', 'partial') AND k.kind OPERATOR(pg_catalog.=) j.kind
-                                                     AND k.finalized_at > j.finalized_at) END
-                      ORDER BY j.finalized_at DESC LIMIT 1) AS failure ON true;
+  LEFT JOIN LATERAL (SELECT latest.id, latest.error_class, latest.error_message
+                       FROM (VALUES ('backup'), ('verify'), ('restore'), ('restore_test'), ('copy')) AS k (kind)
+                      CROSS JOIN LATERAL (SELECT j.id, j.error_class, j.error_message, j.finalized_at FROM walwarden.job AS j
+                                           WHERE j.state = 'failed' AND j.kind OPERATOR(pg_catalog.=) k.kind
+                                             AND j.finalized_at >= coalesce(
+                                                 CASE WHEN k.kind OPERATOR(pg_catalog.=) 'restore' THEN last.finalized_at
+                                                      ELSE greatest((SELECT pg_catalog.max(c.finalized_at) FROM walwarden.job AS c
+                                                                      WHERE c.state = 'completed' AND c.kind OPERATOR(pg_catalog.=) k.kind),
+                                                                    (SELECT pg_catalog.max(c.finalized_at) FROM walwarden.job AS c
+                                                                      WHERE c.state = 'partial' AND c.kind OPERATOR(pg_catalog.=) k.kind))
+                                                 END, '-infinity')
+                                           ORDER BY j.finalized_at DESC LIMIT 1) AS latest
+                      ORDER BY latest.finalized_at DESC LIMIT 1) AS failure ON true;
 COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the newest good backup, how much would be lost now, what failed since';
 COMMENT ON COLUMN walwarden.status.scheduler IS 'running; or why schedules do not fire: not preloaded, off, stopped, standby, suspended';
 COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest backup holds that is not known to be damaged';

@@ -201,6 +201,8 @@ fn revive(id: Uuid) -> CoreResult<()> {
             }
             worker
         }
+        // Its time has not come.
+        None if job::state(id)? == JobState::Queued => return Ok(()),
         None => Claim::Job(id.as_u128()),
     };
     if worker.holder()?.is_none() {

@@ -356,11 +356,12 @@ const IN_TURN: &str = "state = 'queued' AND finalized_at IS NULL AND NOT (kind =
      AND ($1::boolean OR kind <> 'backup') \
      AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp())";
 
-/// A job that is queued: its kind, what started it, and since when it waits, in microseconds since the Unix epoch.
+/// A job that is queued and whose time has come: its kind, what started it, and since when it waits, in microseconds since the
+/// Unix epoch.
 pub fn queued(id: Uuid) -> Result<Option<(JobKind, Trigger, i64)>> {
     sql::query_one(
         "SELECT kind, trigger, (extract(epoch FROM queued_at) * 1000000)::bigint FROM walwarden.job \
-         WHERE id = $1::uuid AND state = 'queued'",
+         WHERE id = $1::uuid AND state = 'queued' AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp())",
         &[Some(&id.to_string())],
     )?
     .map(|row| Ok((row.parse(0)?, row.parse(1)?, row.parse(2)?)))

@@ -183,7 +183,8 @@ impl Launcher {
             // News that came while a tick ran may have come after it looked: its own report must not cancel them, and another
             // tick looks again.
             let is_under_way = self.ticks.get(&database).is_some_and(|(_, done)| !done) && !letter.ticked;
-            if is_under_way && (letter.due == Some(0) || letter.waiting.is_some_and(|since| since != NEVER)) {
+            let is_news = letter.due.is_some() || letter.waiting.is_some_and(|since| since != NEVER);
+            if is_under_way && is_news {
                 self.again.insert(database);
             }
             let again = letter.ticked && self.again.remove(&database);
@@ -193,8 +194,18 @@ impl Launcher {
                     *done = true;
                 }
             }
-            if let Some(due) = letter.due {
-                self.due.insert(database, if again { 0 } else { due });
+            match letter.due {
+                Some(_) if again => {
+                    self.due.insert(database, 0);
+                }
+                Some(due) if letter.ticked => {
+                    self.due.insert(database, due);
+                }
+                Some(due) => {
+                    let known = self.due.entry(database).or_insert(due);
+                    *known = due.min(*known);
+                }
+                None => {}
             }
             if letter.started {
                 self.leaders.remove(&database);
