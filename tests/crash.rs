@@ -198,7 +198,11 @@ fn what_another_server_completed_stays() {
         std::fs::write(folder.join(key), "of the original").expect("a file among the backups");
     }
     assert_eq!(site.sql(&format!("SELECT walwarden.wait_for('{lost}', '1 minute')")), "failed");
-    assert_eq!(site.sql(to_clean_up), "0");
+    site.await_true(
+        "the remains to be seen to",
+        PATIENCE,
+        "SELECT jobs_to_clean_up = 0 FROM walwarden.status",
+    );
     for key in [&manifest, &archive] {
         assert_eq!(std::fs::read_to_string(folder.join(key)).unwrap(), "of the original");
     }
@@ -218,7 +222,11 @@ fn what_another_server_completed_stays() {
          WHERE backup = '{lost}'"
     ));
     back_up(&site.cluster, APP, "");
-    assert_eq!(site.sql(to_clean_up), "0");
+    site.await_true(
+        "the remains to be seen to",
+        PATIENCE,
+        "SELECT jobs_to_clean_up = 0 FROM walwarden.status",
+    );
     assert!(site.stored().iter().all(|name| !name.contains(&lost)));
 }
 

@@ -218,8 +218,15 @@ fn a_server_gone_halfway_is_cleaned_up_when_it_is_back() {
 
     proxy.set(Fault::Pass);
     support::back_up(&cluster, "shop", "storage => 'local'");
-    assert_eq!(jobs_to_clean_up(&cluster, "shop"), "0");
+    await_cleaned(&cluster);
     assert_bucket_is_empty(&server);
+}
+
+/// The cleaner was there.
+fn await_cleaned(cluster: &Cluster) {
+    wait_until("the remains to be removed", PATIENCE, || {
+        (jobs_to_clean_up(cluster, "shop") == "0").then_some(())
+    });
 }
 
 fn upload_key(cluster: &Cluster) -> Value {
@@ -251,7 +258,7 @@ fn a_tick_cleans_up_after_a_server_that_died() {
     server.start_again();
     // A change of a schedule makes the launcher look at once.
     cluster.sql("shop", "SELECT walwarden.schedule('by hand')");
-    wait_until("a tick to clean up", PATIENCE, || (jobs_to_clean_up(&cluster, "shop") == "0").then_some(()));
+    await_cleaned(&cluster);
     assert_bucket_is_empty(&server);
 }
 
@@ -272,7 +279,7 @@ fn an_unreachable_server() {
 
     proxy.set(Fault::Pass);
     support::back_up(&cluster, "shop", "storage => 'local'");
-    assert_eq!(jobs_to_clean_up(&cluster, "shop"), "0");
+    await_cleaned(&cluster);
     assert_bucket_is_empty(&server);
     support::back_up(&cluster, "shop", "storage => 's3'");
     assert_eq!(server.client().list(S3Server::BUCKET, "").len(), 4);

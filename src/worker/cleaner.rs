@@ -1,5 +1,5 @@
-//! The cleaner: a short-lived worker that deletes from storage what has expired, and gives up uploads that nobody knows. Apart from
-//! the tick, so that a slow storage holds up no schedule.
+//! The cleaner: a short-lived worker that removes from storage what lost jobs left, what has expired, and uploads that nobody knows.
+//! Apart from ticks and leaders, so that a slow storage holds up no schedule and no job.
 
 use crate::catalog::backup_copy::{self, Doomed};
 use crate::catalog::job::{self, Expired};
@@ -10,7 +10,7 @@ use crate::pg::locks::Claim;
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts};
 use crate::worker::io::Io;
-use crate::worker::remains::open_stored;
+use crate::worker::remains::{self, Cleaned, open_stored};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use walwarden_store::{Layout, Removal, Retention};
 
 /// An upload that nobody knows is given up when it is older: longer than any part of one takes.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+/// How long what one job left may take to be removed before it is left to the next cleaner.
+const CLEAN_UP_LIMIT: Duration = Duration::from_secs(20);
 /// How long a lock of which the storage does not say how long it lasts is left alone.
 const ASK_LOCK_AGAIN: TimeDelta = TimeDelta::days(1);
 
@@ -47,6 +49,7 @@ fn clean() -> Result<()> {
         Ok(identity.id)
     })?;
     let io = Io::start()?;
+    clean_up_remains(&io)?;
     for expired in transaction(job::expired)? {
         delete(&io, id, &expired)?;
     }
@@ -56,6 +59,35 @@ fn clean() -> Result<()> {
         transaction(|| storage::note_swept(&name))?;
     }
     Claim::Cleaner.release()
+}
+
+/// What lost jobs left. A storage that does not answer is asked once.
+fn clean_up_remains(io: &Io) -> Result<()> {
+    let mut silent = HashSet::new();
+    for one in transaction(backup_copy::with_remains)? {
+        if silent.contains(&one.storage) {
+            continue;
+        }
+        match remains::clean_up_lost(io, &one, CLEAN_UP_LIMIT) {
+            Ok(Cleaned::Removed) => transaction(|| backup_copy::clear_remains(one.backup, &one.storage))?,
+            Ok(Cleaned::Proven) => {
+                pgrx::log!(
+                    "walwarden: job {} was lost, but its backup is complete in storage and stays",
+                    one.backup
+                );
+                transaction(|| backup_copy::clear_remains(one.backup, &one.storage))?;
+            }
+            // This server may be a copy of the one that runs the job: a later cleaner decides.
+            Ok(Cleaned::NotYet) => {}
+            Err(error) => {
+                if error.class == ErrorClass::StorageUnreachable {
+                    silent.insert(one.storage);
+                }
+                go_on(Err(error), &format!("cleaning up after job {}", one.backup))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Only to be told to stop ends the cleaner; all else is logged, and tried again later.

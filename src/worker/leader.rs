@@ -18,7 +18,7 @@ use crate::worker::restore::test::RestoreTest;
 use crate::worker::turn::{self, Answer};
 use crate::worker::verify::Verification;
 use crate::worker::work::Work;
-use crate::worker::{reaper, retry};
+use crate::worker::{reaper, retry, start};
 use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::{Error, ErrorClass, Result};
@@ -73,6 +73,10 @@ fn attend(wanted: Option<Uuid>, outcome: &mut Outcome) -> Result<()> {
     if let Err(error) = reaper::reap() {
         interrupts::check()?;
         crate::error::log(&error, "reaping lost jobs");
+    }
+    // Without preload there is no tick to do it.
+    if !transaction(backup_copy::with_remains)?.is_empty() && start::start_cleaner().is_none() {
+        crate::error::log(&bgworker::no_free_slot("cleaner"), "leader");
     }
     let candidates = match wanted {
         Some(id) => vec![id],

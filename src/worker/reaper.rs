@@ -1,26 +1,20 @@
-//! After the dead: jobs whose leader is gone become failed, and what they left in storage is removed.
+//! After the dead: jobs whose leader is gone become failed, and their scratch databases are dropped. What they left in storage is
+//! for the cleaner, whom a slow storage may hold up.
 
-use crate::catalog::{audit, backup_copy, job};
+use crate::catalog::{audit, job};
 use crate::pg::databases;
 use crate::pg::locks::Claim;
-use crate::pg::shared;
 use crate::pg::transaction::transaction;
-use crate::worker::io::Io;
-use crate::worker::remains::{self, Cleaned};
 use crate::worker::retry;
-use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::{Error, ErrorClass, Result};
-
-/// How long one job's clean-up may take before it is left to the next tick.
-const CLEAN_UP_LIMIT: Duration = Duration::from_secs(20);
 
 /// Reap this database's lost jobs, unless another process is at it.
 pub fn reap() -> Result<()> {
     if !Claim::Reaper.try_take()? {
         return Ok(());
     }
-    let outcome = mark_lost_jobs().and_then(|()| clean_up_remains()).and_then(|()| drop_scratch_databases());
+    let outcome = mark_lost_jobs().and_then(|()| drop_scratch_databases());
     Claim::Reaper.release()?;
     outcome
 }
@@ -51,38 +45,6 @@ fn mark_lost(id: Uuid) -> Result<()> {
     retry::fail(&job::find(id)?, &error)?;
     // Its reason stands in the entry of the failure.
     audit::append(&format!("{}.reaped", job::kind(id)?), Some(id), &audit::actor(), "{}")?;
-    Ok(())
-}
-
-fn clean_up_remains() -> Result<()> {
-    let all = transaction(backup_copy::with_remains)?;
-    if all.is_empty() {
-        return Ok(());
-    }
-    let io = Io::start()?;
-    for one in all {
-        // Storage may not answer: nobody else's backup waits for that. The next tick goes on.
-        if shared::notice().ticks_are_waited_for {
-            break;
-        }
-        match remains::clean_up_lost(&io, &one, CLEAN_UP_LIMIT) {
-            Ok(Cleaned::Removed) => transaction(|| backup_copy::clear_remains(one.backup, &one.storage))?,
-            Ok(Cleaned::Proven) => {
-                pgrx::log!(
-                    "walwarden: job {} was lost, but its backup is complete in storage and stays",
-                    one.backup
-                );
-                transaction(|| backup_copy::clear_remains(one.backup, &one.storage))?;
-            }
-            // This server may be a copy of the one that runs the job: a later tick decides.
-            Ok(Cleaned::NotYet) => {}
-            // Stays noted in the job's row; the next tick or leader tries again.
-            Err(error) if error.class == ErrorClass::Terminated || error.class == ErrorClass::Canceled => {
-                return Err(error);
-            }
-            Err(error) => crate::error::log(&error, &format!("cleaning up after job {}", one.backup)),
-        }
-    }
     Ok(())
 }
 

@@ -176,7 +176,9 @@ fn start_cleaner() -> Result<()> {
     let needed = transaction(|| {
         let expired = job::expired()?;
         let due = expired.iter().map(|one| backup_copy::any_due(one.id)).collect::<Result<Vec<_>>>()?;
-        Ok(due.contains(&true) || !storage::due_for_sweep()?.is_empty())
+        Ok(due.contains(&true)
+            || !storage::due_for_sweep()?.is_empty()
+            || !backup_copy::with_remains()?.is_empty())
     })?;
     if needed && start::start_cleaner().is_none() {
         crate::error::log(&bgworker::no_free_slot("cleaner"), "tick");
