@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-use walwarden_core::Result;
+use walwarden_core::{Error, Result};
 
 use crate::encryption::{Decrypted, DecryptedRange, Decryption, Identities, MAX_HEADER_SIZE};
 use crate::object_reader::ObjectReader;
@@ -80,12 +80,16 @@ impl ArchiveSource {
         }))
     }
 
-    /// The archive from a reader of all its bytes in storage; None for one that is stored as it is.
+    /// The archive from a reader of all its bytes in storage, if it is encrypted.
     ///
     /// # Errors
     /// As [`ArchiveSource::reader`]. Blocks.
-    pub fn decrypt<R: Read>(&self, stored: R) -> Option<Result<Decrypted<BufReader<R>>>> {
-        self.decryption.as_ref().map(|decryption| decryption.whole(&self.key, stored))
+    pub fn decrypt<R: Read>(&self, stored: R) -> Result<Decrypted<BufReader<R>>> {
+        let decryption = self
+            .decryption
+            .as_ref()
+            .ok_or_else(|| Error::internal("an archive that is not encrypted was decrypted"))?;
+        decryption.whole(&self.key, stored)
     }
 }
 

@@ -140,7 +140,7 @@ async fn objects_come_back_whatever_their_size() {
         let source = site.source(&sent).await.unwrap();
         assert!(read(&source, 0..length as u64).await.unwrap() == content, "{length}");
         let mut whole = Vec::new();
-        source.decrypt(&stored[..]).unwrap().unwrap().read_to_end(&mut whole).unwrap();
+        source.decrypt(&stored[..]).unwrap().read_to_end(&mut whole).unwrap();
         assert!(whole == content);
         let all = source.stored_range(&(0..length as u64));
         assert!(length == 0 && all.is_empty() || all.end == stored.len() as u64);
@@ -256,7 +256,7 @@ async fn what_is_cut_or_of_another_size_is_told() {
         assert_eq!(class(read(&source, 0..sent.plain.size).await), ErrorClass::StorageCorrupt);
         // Also where a chunk ends, and every chunk that is there is good.
         let mut whole = Vec::new();
-        let error = source.decrypt(&stored[..kept]).unwrap().unwrap().read_to_end(&mut whole).unwrap_err();
+        let error = source.decrypt(&stored[..kept]).unwrap().read_to_end(&mut whole).unwrap_err();
         assert_eq!(Error::from_io(error).class, ErrorClass::StorageCorrupt);
     }
     for beginning in [&b""[..], b"not of age", &stored[..30], &stored[..150]] {
