@@ -8,11 +8,12 @@ CREATE FUNCTION walwarden._run_now(schedule text, storage text, options text) RE
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', '_run_now_wrapper';
 
-CREATE FUNCTION walwarden.verify(job uuid, depth text DEFAULT 'full', storage text DEFAULT NULL) RETURNS uuid
+CREATE FUNCTION walwarden.verify(job uuid, depth text DEFAULT 'full', storage text DEFAULT NULL,
+        identity_file text DEFAULT NULL) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'verify_wrapper';
-COMMENT ON FUNCTION walwarden.verify(uuid, text, text) IS
-    'queue the verification of a backup, as one storage has it, and return its job id; depth is full (every byte, block and row) or manifest (signature, globals, sizes)';
+COMMENT ON FUNCTION walwarden.verify(uuid, text, text, text) IS
+    'queue the verification of a backup, as one storage has it, and return its job id; depth is full (every byte, block and row) or manifest (signature, globals, sizes); of an encrypted one without an identity file full is every byte';
 
 CREATE FUNCTION walwarden.copy_backup(job uuid, storage text) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -49,16 +50,17 @@ CREATE FUNCTION walwarden._restore_test(job uuid, schedule text, "order" text) R
     AS 'MODULE_PATHNAME', '_restore_test_wrapper';
 
 -- With the rights of the caller, whose types' functions they call: see src/api/read_table.rs.
-CREATE FUNCTION walwarden.read_table(job uuid, "table" text) RETURNS SETOF record
+CREATE FUNCTION walwarden.read_table(job uuid, "table" text, identity_file text DEFAULT NULL) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000
     AS 'MODULE_PATHNAME', 'read_table_wrapper';
-COMMENT ON FUNCTION walwarden.read_table(uuid, text) IS
+COMMENT ON FUNCTION walwarden.read_table(uuid, text, text) IS
     'the rows of a table as they were in a backup: SELECT * FROM walwarden.read_table(job, ''public.users'') AS t(id integer, name text)';
 
-CREATE FUNCTION walwarden.read_table(job uuid, "table" text, row_type anyelement) RETURNS SETOF anyelement
+CREATE FUNCTION walwarden.read_table(job uuid, "table" text, row_type anyelement, identity_file text DEFAULT NULL)
+        RETURNS SETOF anyelement
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000
-    AS 'MODULE_PATHNAME', 'read_table_wrapper';
-COMMENT ON FUNCTION walwarden.read_table(uuid, text, anyelement) IS
+    AS 'MODULE_PATHNAME', 'read_table_as_wrapper';
+COMMENT ON FUNCTION walwarden.read_table(uuid, text, anyelement, text) IS
     'the same in a row type: SELECT * FROM walwarden.read_table(job, ''public.users'', NULL::public.users); columns that the backup does not have are NULL';
 
 CREATE FUNCTION walwarden.wait_for(job uuid, timeout interval DEFAULT NULL) RETURNS text
@@ -321,7 +323,7 @@ CREATE FUNCTION walwarden.restore(job uuid, database text, overwrite boolean DEF
         owner boolean DEFAULT true, privileges boolean DEFAULT true, tablespaces boolean DEFAULT true,
         globals boolean DEFAULT false, schema_only boolean DEFAULT false, data_only boolean DEFAULT false,
         schemas text[] DEFAULT NULL, exclude_schemas text[] DEFAULT NULL,
-        tables text[] DEFAULT NULL, exclude_tables text[] DEFAULT NULL) RETURNS uuid
+        tables text[] DEFAULT NULL, exclude_tables text[] DEFAULT NULL, identity_file text DEFAULT NULL) RETURNS uuid
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF database IS NULL THEN
@@ -330,43 +332,44 @@ BEGIN
     RETURN walwarden._restore(job, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
         'database', database, 'overwrite', overwrite, 'jobs', jobs, 'owner', owner, 'privileges', privileges,
         'tablespaces', tablespaces, 'globals', globals, 'schema_only', schema_only, 'data_only', data_only,
-        'schemas', schemas, 'exclude_schemas', exclude_schemas,
+        'schemas', schemas, 'exclude_schemas', exclude_schemas, 'identity_file', identity_file,
         'tables', walwarden._table_names(tables), 'exclude_tables', walwarden._table_names(exclude_tables)))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.restore(uuid, text, boolean, integer, boolean, boolean, boolean, boolean, boolean, boolean, text[], text[], text[], text[]) IS
+COMMENT ON FUNCTION walwarden.restore(uuid, text, boolean, integer, boolean, boolean, boolean, boolean, boolean, boolean, text[], text[], text[], text[], text) IS
     'queue the restore of a backup, or a part of it, into a new database and return its job id; the database has its name when all is restored';
 
-CREATE FUNCTION walwarden.restore_table(job uuid, "table" text, "into" text) RETURNS uuid
+CREATE FUNCTION walwarden.restore_table(job uuid, "table" text, "into" text, identity_file text DEFAULT NULL) RETURNS uuid
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN walwarden._restore_table(job, pg_catalog.jsonb_build_object(
-        'table', walwarden._table_name("table"), 'into', walwarden._table_name("into"))::text);
+    RETURN walwarden._restore_table(job, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'table', walwarden._table_name("table"), 'into', walwarden._table_name("into"),
+        'identity_file', identity_file))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.restore_table(uuid, text, text) IS
+COMMENT ON FUNCTION walwarden.restore_table(uuid, text, text, text) IS
     'queue the restore of one table of a backup into a new table of this database and return its job id; it is there with all rows or not at all';
 
-CREATE FUNCTION walwarden.restore_test(job uuid, smoke text DEFAULT NULL, expect text DEFAULT NULL, jobs integer DEFAULT NULL)
-        RETURNS uuid
+CREATE FUNCTION walwarden.restore_test(job uuid, smoke text DEFAULT NULL, expect text DEFAULT NULL, jobs integer DEFAULT NULL,
+        identity_file text DEFAULT NULL) RETURNS uuid
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN walwarden._restore_test(job, NULL, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-        'jobs', jobs, 'smoke', smoke, 'expect', expect))::text);
+        'jobs', jobs, 'smoke', smoke, 'expect', expect, 'identity_file', identity_file))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.restore_test(uuid, text, text, integer) IS
+COMMENT ON FUNCTION walwarden.restore_test(uuid, text, text, integer, text) IS
     'queue a restore into a scratch database, which is analyzed, counted, asked the smoke query and dropped, and return its job id';
 
-CREATE FUNCTION walwarden.restore_test(schedule text, smoke text DEFAULT NULL, expect text DEFAULT NULL, jobs integer DEFAULT NULL)
-        RETURNS uuid
+CREATE FUNCTION walwarden.restore_test(schedule text, smoke text DEFAULT NULL, expect text DEFAULT NULL, jobs integer DEFAULT NULL,
+        identity_file text DEFAULT NULL) RETURNS uuid
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN walwarden._restore_test(NULL, schedule, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-        'jobs', jobs, 'smoke', smoke, 'expect', expect))::text);
+        'jobs', jobs, 'smoke', smoke, 'expect', expect, 'identity_file', identity_file))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.restore_test(text, text, text, integer) IS
+COMMENT ON FUNCTION walwarden.restore_test(text, text, text, integer, text) IS
     'the same with the newest backup of a schedule, and with its smoke query unless another one is given';
 
 CREATE FUNCTION walwarden.manifest(job uuid) RETURNS jsonb

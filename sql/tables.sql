@@ -60,6 +60,7 @@ CREATE TABLE walwarden.job (
     depth           text CHECK (depth IN ('manifest', 'full')),
     options         jsonb,
     smoke_answer    text,
+    unchecked       text,
     copiers         integer CHECK (copiers > 0),
     copiers_note    text,
     queued_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -101,8 +102,9 @@ COMMENT ON TABLE walwarden.job IS 'every job there ever was; a finished one is s
 COMMENT ON COLUMN walwarden.job.scheduled_for IS 'the time of the schedule this job stands for';
 COMMENT ON COLUMN walwarden.job.backup IS 'the job whose backup this one is about; NULL for a backup';
 COMMENT ON COLUMN walwarden.job.depth IS 'how much of the backup is verified';
-COMMENT ON COLUMN walwarden.job.options IS 'what of a backup is restored and how, or what a restore test looks at';
+COMMENT ON COLUMN walwarden.job.options IS 'what of a backup is restored and how, what a restore test looks at, or with which identity file a backup is decrypted';
 COMMENT ON COLUMN walwarden.job.smoke_answer IS 'what the smoke query of a restore test answered: its first 1000 characters';
+COMMENT ON COLUMN walwarden.job.unchecked IS 'what a verification could not look at, and why; NULL when nothing';
 COMMENT ON COLUMN walwarden.job.scratch_database IS 'a database that must go when the job has ended';
 COMMENT ON COLUMN walwarden.job.snapshot_at IS 'the moment whose data the backup holds: the recovery point';
 COMMENT ON COLUMN walwarden.job.jobs IS 'copiers that were asked for; NULL is one a processor';

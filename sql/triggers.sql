@@ -93,6 +93,8 @@ BEGIN
         'into', NEW.options -> 'into',
         'smoke', NEW.options ->> 'smoke',
         'smoke_answer', NEW.smoke_answer,
+        'identity_file', NEW.options ->> 'identity_file',
+        'unchecked', NEW.unchecked,
         'attempt', NEW.attempt,
         'copies', (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', c.storage, c.state, c.error_class), ', ' ORDER BY c.storage)
                      FROM walwarden.backup_copy AS c

@@ -4,7 +4,7 @@ CREATE VIEW walwarden.jobs AS
 SELECT id, kind, state, CASE WHEN state <> 'queued' THEN NULL
                              WHEN run_after > pg_catalog.statement_timestamp() THEN 'run_after'
                              ELSE walwarden._waiting_for(kind, trigger) END AS waiting_for,
-       backup, depth, options, smoke_answer, schedule, pg_catalog.array_to_string(storages, ', ') AS storage, trigger, scheduled_for,
+       backup, depth, unchecked, options, smoke_answer, schedule, pg_catalog.array_to_string(storages, ', ') AS storage, trigger, scheduled_for,
        attempt, run_after, requested_by, queued_at, claimed_at, started_at, finalizing_at, finalized_at,
        -- Nothing volatile in this view: only then does ORDER BY ... LIMIT of a long history read an index.
        coalesce(finalized_at, greatest(pg_catalog.statement_timestamp(), started_at)) - started_at AS duration,
@@ -22,7 +22,8 @@ COMMENT ON COLUMN walwarden.jobs.waiting_for IS
 -- until a later verification, at least as deep, finds nothing. Where storage was not to be reached, or somebody canceled, nothing
 -- was found out. A restore test that fails for another reason says nothing of the bytes: the latest one stands until the next.
 CREATE VIEW walwarden._verdict AS
-SELECT place.backup, place.storage, good.finalized_at AS verified_at, good.depth AS verified, tested.finalized_at AS tested_at,
+SELECT place.backup, place.storage, good.finalized_at AS verified_at,
+       CASE WHEN good.unchecked IS NULL THEN good.depth ELSE 'stored' END AS verified, tested.finalized_at AS tested_at,
        test.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) test.error_detail, '') AS test_failure,
        bad.error_message OPERATOR(pg_catalog.||) coalesce(': ' OPERATOR(pg_catalog.||) bad.error_detail, '') AS damage
   FROM (SELECT c.backup, c.storage FROM walwarden.backup_copy AS c
@@ -30,7 +31,7 @@ SELECT place.backup, place.storage, good.finalized_at AS verified_at, good.depth
         SELECT d.job, d.storage FROM walwarden.discovered AS d
          WHERE NOT EXISTS (SELECT FROM walwarden.backup_copy AS c
                             WHERE c.backup OPERATOR(pg_catalog.=) d.job AND c.storage OPERATOR(pg_catalog.=) d.storage)) AS place
-  LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth FROM walwarden.job AS v
+  LEFT JOIN LATERAL (SELECT v.finalized_at, v.depth, v.unchecked FROM walwarden.job AS v
                       WHERE v.backup OPERATOR(pg_catalog.=) place.backup AND v.storages[1] OPERATOR(pg_catalog.=) place.storage
                         AND v.kind = 'verify' AND v.state = 'completed'
                       ORDER BY v.finalized_at DESC LIMIT 1) AS good ON true
@@ -48,7 +49,8 @@ SELECT place.backup, place.storage, good.finalized_at AS verified_at, good.depth
                         AND NOT EXISTS (SELECT FROM walwarden.job AS w
                                          WHERE w.backup OPERATOR(pg_catalog.=) place.backup AND w.storages[1] OPERATOR(pg_catalog.=) place.storage
                                            AND w.kind = 'verify' AND w.state = 'completed' AND w.finalized_at > v.finalized_at
-                                           AND (w.depth = 'full' OR w.depth = v.depth))
+                                           AND (w.depth = 'full' OR w.depth = v.depth)
+                                           AND (w.unchecked IS NULL OR v.unchecked IS NOT NULL OR v.depth = 'manifest'))
                       ORDER BY v.finalized_at DESC LIMIT 1) AS bad ON true;
 
 CREATE VIEW walwarden.backup_copies AS
@@ -74,7 +76,8 @@ SELECT j.id AS job, j.schedule, c.storage, j.snapshot_at, j.snapshot_lsn, j.fina
                pg_catalog.count(*) FILTER (WHERE c.state = 'missing') AS missing_copies,
                pg_catalog.count(*) FILTER (WHERE c.state = 'stored' AND v.damage IS NULL) AS good_copies,
                pg_catalog.max(v.verified_at) FILTER (WHERE c.state = 'stored') AS verified_at,
-               pg_catalog.min(v.verified) FILTER (WHERE c.state = 'stored') AS verified,
+               (pg_catalog.array_agg(v.verified ORDER BY pg_catalog.array_position(ARRAY['full', 'stored', 'manifest'], v.verified))
+                   FILTER (WHERE c.state = 'stored'))[1] AS verified,
                pg_catalog.max(v.tested_at) FILTER (WHERE c.state = 'stored') AS tested_at,
                pg_catalog.max(v.test_failure) FILTER (WHERE c.state = 'stored') AS test_failure,
                pg_catalog.max(v.damage) FILTER (WHERE c.state = 'stored') AS damage

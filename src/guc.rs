@@ -11,6 +11,8 @@ pub static ORGANIZATION: GucSetting<Option<CString>> = GucSetting::<Option<CStri
 pub static CONNINFO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// An AWS-style shared credentials file.
 pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// An identity file of age, for encrypted backups.
+pub static IDENTITY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Milliseconds a backup waits for a table's lock.
 pub static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// Megabytes of memory that the leader of a job may take.
@@ -54,6 +56,14 @@ pub fn init() {
         c"An AWS-style shared credentials file for storages with the option profile.",
         c"It must belong to the server's user or root and be readable by nobody else.",
         &CREDENTIALS_FILE,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"walwarden.identity_file",
+        c"An identity file of age that decrypts backups where none is given.",
+        c"It must belong to the server's user or root and be readable by nobody else. Whoever may restore can decrypt then.",
+        &IDENTITY_FILE,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
     );

@@ -5,6 +5,7 @@ mod api;
 mod catalog;
 mod error;
 mod guc;
+mod identity;
 mod keyring;
 mod pg;
 mod sql_objects;

@@ -22,7 +22,9 @@ fn attempts(site: &Site, schedule: &str) -> String {
 
 #[test]
 fn what_may_pass_is_tried_again_and_nothing_else() {
-    let site = Site::local(Cluster::builder().preload_walwarden());
+    let keys = [("AWS_ACCESS_KEY_ID", "walwarden"), ("AWS_SECRET_ACCESS_KEY", "unused")];
+    let keys = keys.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let site = Site::local(Cluster::builder().envs(keys).preload_walwarden());
     site.sql(
         "SELECT walwarden.add_storage('dead', 's3://bucket', '{\"endpoint\": \"http://127.0.0.1:1\", \"allow_http\": true, \"timeout\": 1}')",
     );

@@ -107,15 +107,11 @@ fn a_storage_that_fails_leaves_it_partial_and_is_made_up_for() {
     // Its time comes, and the tick has it copied.
     site.sql("UPDATE walwarden.backup_copy SET try_again_at = now() WHERE storage = 's3'");
     site.wake();
-    site.await_true(
-        "the missing copy to be made",
-        PATIENCE,
-        &format!("SELECT EXISTS (SELECT FROM walwarden.backup_copies WHERE backup = '{id}' AND storage = 's3' AND state = 'stored')"),
-    );
-    let copy = site.sql("SELECT id FROM walwarden.jobs WHERE kind = 'copy'");
-    let copy = await_end(&site.cluster, APP, &copy);
-    assert_eq!(copy["state"], "completed");
-    assert_eq!(copy["storage"], "s3");
+    let of_s3 = "SELECT id FROM walwarden.jobs WHERE kind = 'copy' AND storage = 's3'";
+    site.await_true("the missing copy to be queued", PATIENCE, &format!("SELECT EXISTS ({of_s3})"));
+    let copy = await_end(&site.cluster, APP, &site.sql(of_s3));
+    assert_eq!(copy["state"], "completed", "{copy:#}");
+    assert_eq!(copies(&site, &id), "gone missing storage_not_found, local stored, s3 stored");
     let verify = site.sql(&format!("SELECT walwarden.verify('{id}', storage => 's3')"));
     assert_eq!(await_end(&site.cluster, APP, &verify)["state"], "completed");
 

@@ -148,7 +148,7 @@ impl Said {
             snapshot_at: manifest.snapshot.taken_at,
             tables: manifest.totals.tables,
             rows: manifest.totals.rows,
-            size: manifest.archive.size,
+            size: manifest.archive.stored().size,
             server_version: manifest.server_version.text.clone(),
         }
     }

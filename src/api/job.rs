@@ -1,9 +1,10 @@
 //! Jobs: queue, wait, cancel.
 
 use super::options;
-use crate::catalog::task::Task;
+use crate::catalog::task::{Task, VerifyOrder};
 use crate::catalog::{backup, backup_copy, database, job, schedule, storage};
 use crate::error::report;
+use crate::identity;
 use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter};
 use crate::pg::text::Text;
@@ -15,7 +16,8 @@ use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use walwarden_core::backup_options::BackupOptions;
-use walwarden_core::job::{JobKind, JobState, Trigger, waits_for_slot};
+use walwarden_core::job::{Depth, JobKind, JobState, Trigger, waits_for_slot};
+use walwarden_core::manifest;
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 
 /// How often a waiting session looks at the job.
@@ -89,19 +91,37 @@ pub fn verify(
     job: Option<pgrx::Uuid>,
     depth: Option<Text>,
     storage: Option<Text>,
+    identity_file: Option<Text>,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     let queued = || {
         let (job, depth) = (required("job", job)?, required("depth", depth)?);
-        queue_verification(to_core(job), &depth.0, storage.map(|text| text.0))
+        let order = VerifyOrder { identity_file: identity_file.map(|file| file.0) };
+        queue_verification(to_core(job), &depth.0, storage.map(|text| text.0), order)
     };
     queued().map(to_sql).map_err(report)
 }
 
-fn queue_verification(backup: Uuid, depth: &str, storage: Option<String>) -> CoreResult<Uuid> {
+fn queue_verification(
+    backup: Uuid,
+    depth: &str,
+    storage: Option<String>,
+    order: VerifyOrder,
+) -> CoreResult<Uuid> {
     let depth = depth.parse()?;
     require_jobs_run()?;
     let of = backup::find(backup, storage.as_deref())?;
-    queue(Task::Verify { backup, depth }, None, &[of.storage.name])
+    let given = order.identity_file.as_deref();
+    identity::require_may_name(given)?;
+    let manifest = manifest::parse(&of.manifest)?;
+    let is_locked = identity::of(&manifest, given)?.is_none() && manifest.archive.encryption.is_some();
+    let id = queue(Task::Verify { backup, depth, order }, None, &[of.storage.name])?;
+    if is_locked && depth == Depth::Full {
+        pgrx::notice!(
+            "backup {backup} is encrypted and there is no identity file: its stored bytes are verified, its blocks and rows \
+             are not"
+        );
+    }
+    Ok(id)
 }
 
 /// Queue the copy of a backup into another storage; it starts when the transaction commits.

@@ -6,7 +6,8 @@
 use super::job::{required, to_core};
 use crate::catalog::backup;
 use crate::error::report;
-use crate::pg::record_set::{self, RecordSet};
+use crate::identity;
+use crate::pg::record_set::{self, Columns, RecordSet};
 use crate::pg::role::as_owner_of;
 use crate::pg::sql;
 use crate::pg::text::{Conversion, Text};
@@ -14,6 +15,7 @@ use crate::worker::io::Io;
 use crate::worker::pieces::Source;
 use crate::worker::restore::{find_table, read_toc};
 use crate::worker::subject::{self, Subject};
+use pgrx::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::collections::HashSet;
@@ -28,23 +30,52 @@ use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 pub fn read_table(
     job: Option<pgrx::Uuid>,
     table: Option<Text>,
+    identity_file: Option<Text>,
     call: pg_sys::FunctionCallInfo,
 ) -> Result<(), ErrorReport> {
-    let read = || {
-        let job = to_core(required("job", job)?);
-        let table = required("table", table)?;
-        let into = RecordSet::begin(call)?;
-        read_into(job, &table.0, record_set::function_of(call), into)
-    };
-    read().map_err(report)
+    read(job, table, identity_file, Columns::Listed, call).map_err(report)
 }
 
-fn read_into(job: Uuid, table: &str, function: pg_sys::Oid, into: RecordSet) -> CoreResult<()> {
+/// The same in the columns of a row type.
+#[pg_extern(sql = false)]
+pub fn read_table_as(
+    job: Option<pgrx::Uuid>,
+    table: Option<Text>,
+    _row_type: Option<AnyElement>,
+    identity_file: Option<Text>,
+    call: pg_sys::FunctionCallInfo,
+) -> Result<(), ErrorReport> {
+    read(job, table, identity_file, Columns::OfType, call).map_err(report)
+}
+
+fn read(
+    job: Option<pgrx::Uuid>,
+    table: Option<Text>,
+    identity_file: Option<Text>,
+    columns: Columns,
+    call: pg_sys::FunctionCallInfo,
+) -> CoreResult<()> {
+    let job = to_core(required("job", job)?);
+    let table = required("table", table)?;
+    let identity_file = identity_file.map(|file| file.0);
+    identity::require_may_name(identity_file.as_deref())?;
+    let into = RecordSet::begin(call, columns)?;
+    read_into(job, &table.0, identity_file.as_deref(), record_set::function_of(call), into)
+}
+
+fn read_into(
+    job: Uuid,
+    table: &str,
+    identity_file: Option<&str>,
+    function: pg_sys::Oid,
+    into: RecordSet,
+) -> CoreResult<()> {
     let io = Io::start_in_session()?;
     let (table, subject) = as_owner_of(function, || {
         let table = named(table)?;
-        let subject = subject::prove(&io, job, backup::find(job, None)?)?;
+        let mut subject = subject::prove(&io, job, backup::find(job, None)?)?;
         subject.require_archive(&io)?;
+        subject.require_unlocked(&io, identity_file)?;
         Ok((table, subject))
     })?;
     let toc = read_toc(&io, &subject)?;
@@ -52,8 +83,7 @@ fn read_into(job: Uuid, table: &str, function: pg_sys::Oid, into: RecordSet) -> 
     let conversion = Conversion::from(encoding)?;
     let rows = entries_of(&toc, &subject, &table)?;
     let plan = LoadPlan::of(&toc, &subject.manifest, |table| rows.contains(&table.dump_id))?;
-    let key = subject.manifest.archive.key.clone();
-    let source = Source { io: &io, store: subject.store.clone(), key };
+    let source = Source { io: &io, archive: subject.archive()?.clone() };
     let mut reading = Reading { source, algorithm: toc.header.algorithm(), conversion, into };
     reading.read(&plan)
 }

@@ -7,6 +7,7 @@ use crate::catalog::backup;
 use crate::catalog::schedule;
 use crate::catalog::task::{DatabaseOrder, RestoreOrder, TableOrder, Task, TestOrder};
 use crate::error::report;
+use crate::identity;
 use crate::pg::text::Text;
 use crate::pg::{databases, server, sql};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -31,7 +32,8 @@ fn queue_restore(backup: Uuid, order: DatabaseOrder) -> CoreResult<Uuid> {
         return Err(Error::invalid("schema_only and data_only exclude each other"));
     }
     require_jobs_run()?;
-    let of = backup::find_restorable(backup)?;
+    let (of, manifest) = backup::find_restorable(backup)?;
+    identity::require(&manifest, order.choices.identity_file.as_deref())?;
     if order.data_only {
         check_data_only(&order)?;
     } else {
@@ -69,7 +71,8 @@ pub fn _restore_table(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid
 
 fn queue_table(backup: Uuid, order: TableOrder) -> CoreResult<Uuid> {
     require_jobs_run()?;
-    let of = backup::find_restorable(backup)?;
+    let (of, manifest) = backup::find_restorable(backup)?;
+    identity::require(&manifest, order.identity_file.as_deref())?;
     require_place(&order.into)?;
     queue(Task::Restore { backup, order: RestoreOrder::Table(order) }, None, &[of.storage.name])
 }
@@ -133,7 +136,11 @@ fn test_newest_of(name: &str, order: TestOrder) -> CoreResult<Uuid> {
         Error::new(ErrorClass::NotFound, format!("schedule \"{name}\" has no backup in storage"))
             .hint("See walwarden.backups.")
     })?;
-    let order = if order.smoke.is_none() { TestOrder { jobs: order.jobs, ..found.test() } } else { order };
+    let order = if order.smoke.is_none() {
+        TestOrder { jobs: order.jobs, identity_file: order.identity_file, ..found.test() }
+    } else {
+        order
+    };
     queue_test(newest, Some(name), order)
 }
 
@@ -141,7 +148,8 @@ fn queue_test(backup: Uuid, schedule: Option<&str>, order: TestOrder) -> CoreRes
     options::check_jobs(order.jobs)?;
     check_smoke(order.smoke.as_deref(), order.expect.as_deref())?;
     require_jobs_run()?;
-    let of = backup::find_restorable(backup)?;
+    let (of, manifest) = backup::find_restorable(backup)?;
+    identity::require(&manifest, order.identity_file.as_deref())?;
     let role = order.smoke.as_ref().map(|_| order.role.clone().unwrap_or_else(server::session_user));
     queue(Task::RestoreTest { backup, order: TestOrder { role, ..order } }, schedule, &[of.storage.name])
 }

@@ -6,7 +6,7 @@ use crate::catalog::storage::{self, Storage};
 use crate::pg::{server, sql};
 use uuid::Uuid;
 use walwarden_core::job::{JobKind, JobState};
-use walwarden_core::manifest::{self, ServerVersion};
+use walwarden_core::manifest::{self, Manifest, ServerVersion};
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// A backup whose objects are in storage.
@@ -87,11 +87,12 @@ fn find_own(job: Uuid, storage: Option<&str>) -> Result<Backup> {
     })
 }
 
-/// The same of a backup that this server can restore.
-pub fn find_restorable(job: Uuid) -> Result<Backup> {
+/// The same of a backup that this server can restore, with what its manifest says.
+pub fn find_restorable(job: Uuid) -> Result<(Backup, Manifest)> {
     let backup = find(job, None)?;
-    require_restorable(&manifest::parse(&backup.manifest)?.server_version)?;
-    Ok(backup)
+    let manifest = manifest::parse(&backup.manifest)?;
+    require_restorable(&manifest.server_version)?;
+    Ok((backup, manifest))
 }
 
 /// Fails for a backup of a newer server: its archive may hold what this one does not know.

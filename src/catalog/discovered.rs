@@ -45,7 +45,7 @@ impl Discovery<'_> {
                 Some(&clock::to_text(manifest.snapshot.taken_at)),
                 Some(&manifest.totals.tables.to_string()),
                 Some(&manifest.totals.rows.to_string()),
-                Some(&manifest.archive.size.to_string()),
+                Some(&manifest.archive.stored().size.to_string()),
                 Some(&manifest.server_version.text),
                 Some(&clock::to_text(self.at)),
             ],

@@ -292,6 +292,11 @@ pub fn set_smoke_answer(id: Uuid, answer: Option<&str>) -> Result<()> {
     change(id, "smoke_answer = $2", &[answer])
 }
 
+/// What a verification could not look at, and why.
+pub fn set_unchecked(id: Uuid, what: &str) -> Result<()> {
+    change(id, "unchecked = $2", &[Some(what)])
+}
+
 /// finalizing → completed: the signed manifest was read back and agreed.
 pub fn complete(id: Uuid) -> Result<()> {
     end_as(id, JobState::Completed)

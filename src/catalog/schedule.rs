@@ -29,6 +29,7 @@ impl Schedule {
             role: self.smoke_role.clone(),
             smoke: self.definition.smoke.clone(),
             expect: self.definition.expect.clone(),
+            identity_file: None,
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Task {
         backup: Uuid,
         /// How much of it.
         depth: Depth,
+        /// With what.
+        order: VerifyOrder,
     },
     /// Bring a backup, or one table of it, back.
     Restore {
@@ -40,6 +42,14 @@ pub enum Task {
         /// What is looked at then.
         order: TestOrder,
     },
+}
+
+/// What a verification is given. As JSON in `job.options`, which is NULL where it is given nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyOrder {
+    /// Path of the identity file that decrypts the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_file: Option<String>,
 }
 
 /// What is brought back. As JSON in `job.options`.
@@ -85,6 +95,9 @@ pub struct Choices {
     pub globals: bool,
     /// Definitions without rows.
     pub schema_only: bool,
+    /// Path of the identity file that decrypts the backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_file: Option<String>,
     /// Which schemas and tables.
     #[serde(flatten)]
     pub selection: Selection,
@@ -99,6 +112,7 @@ impl Default for Choices {
             tablespaces: true,
             globals: false,
             schema_only: false,
+            identity_file: None,
             selection: Selection::default(),
         }
     }
@@ -111,6 +125,9 @@ pub struct TableOrder {
     pub table: TableName,
     /// The table to make.
     pub into: TableName,
+    /// Path of the identity file that decrypts the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_file: Option<String>,
 }
 
 /// What is looked at when a backup was brought back. As JSON in `job.options`.
@@ -128,6 +145,9 @@ pub struct TestOrder {
     /// What it must answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
+    /// Path of the identity file that decrypts the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_file: Option<String>,
 }
 
 /// A task as the columns of its job, all as text.
@@ -163,8 +183,11 @@ impl Task {
                 options: Some(write(options)?),
                 ..Columns::default()
             },
-            Self::Verify { backup, depth } => {
-                Columns { backup: Some(backup.to_string()), depth: Some(depth.name()), ..Columns::default() }
+            Self::Verify { backup, depth, order } => {
+                let mut columns = about(*backup, None, order)?;
+                columns.depth = Some(depth.name());
+                columns.options = columns.options.filter(|_| *order != VerifyOrder::default());
+                columns
             }
             Self::Restore { backup, order } => {
                 let jobs = match order {
@@ -183,7 +206,15 @@ impl Task {
         let backup = || row.parse(index + 4);
         Ok(match row.parse(index)? {
             JobKind::Backup => Self::Backup(read(row, index + 6)?),
-            JobKind::Verify => Self::Verify { backup: backup()?, depth: row.parse(index + 5)? },
+            JobKind::Verify => Self::Verify {
+                backup: backup()?,
+                depth: row.parse(index + 5)?,
+                order: if row.get(index + 6).is_some() {
+                    read(row, index + 6)?
+                } else {
+                    VerifyOrder::default()
+                },
+            },
             JobKind::Restore => Self::Restore { backup: backup()?, order: read(row, index + 6)? },
             JobKind::RestoreTest => Self::RestoreTest { backup: backup()?, order: read(row, index + 6)? },
             JobKind::Copy => Self::Copy { backup: backup()? },

@@ -8,6 +8,15 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 use walwarden_core::{Error, ErrorClass, Result};
 
+/// Where the columns of the rows come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// The caller lists them: `AS t(a integer, ...)`.
+    Listed,
+    /// They are those of a row type that the caller gives.
+    OfType,
+}
+
 /// Rows that a function gives.
 pub struct RecordSet {
     store: *mut pg_sys::Tuplestorestate,
@@ -35,7 +44,7 @@ impl RecordSet {
         clippy::not_unsafe_ptr_arg_deref,
         reason = "pgrx gives a function its running call as this pointer"
     )]
-    pub fn begin(call: pg_sys::FunctionCallInfo) -> Result<Self> {
+    pub fn begin(call: pg_sys::FunctionCallInfo, columns_are: Columns) -> Result<Self> {
         // SAFETY: the call is the one that is running; InitMaterializedSRF checks that there is a result to fill and what it looks like,
         // and keeps it in a context that lives as long as the query.
         unsafe {
@@ -58,7 +67,7 @@ impl RecordSet {
                 descriptor,
                 columns,
                 row: PgMemoryContexts::new("walwarden row"),
-                lists_its_columns: (*call).nargs < 3,
+                lists_its_columns: columns_are == Columns::Listed,
             })
         }
     }

@@ -4,7 +4,7 @@
 // pgrx finds tests by their SQL schema, so the module must have this name.
 #[pgrx::pg_schema]
 mod tests {
-    use crate::catalog::task::Task;
+    use crate::catalog::task::{Task, VerifyOrder};
     use crate::catalog::{audit, job};
     use crate::pg::{sql, text};
     use pgrx::prelude::*;
@@ -37,7 +37,8 @@ mod tests {
             requested_by: "walwarden",
         };
         let backup = || Task::Backup(BackupOptions::default());
-        let verification = || Task::Verify { backup: Uuid::now_v7(), depth: Depth::Full };
+        let verification =
+            || Task::Verify { backup: Uuid::now_v7(), depth: Depth::Full, order: VerifyOrder::default() };
         for (task, added) in
             [(backup(), true), (verification(), true), (backup(), false), (verification(), false)]
         {

@@ -15,6 +15,7 @@ use crate::worker::remains::{self, Destination};
 use crate::worker::subject::{self, Subject};
 use crate::worker::work::Work;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,9 +23,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+use walwarden_core::manifest::Manifest;
 use walwarden_core::memory::MemoryPlan;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{BackupKeys, ObjectReader, Part, Store, UploadItem, Uploaded};
+use walwarden_store::{BackupKeys, ObjectReader, Part, Recipients, Store, UploadItem, Uploaded};
 
 /// Windows that are read ahead of what is written.
 const WINDOWS_AHEAD: usize = 2;
@@ -51,10 +53,11 @@ impl Copying {
     }
 
     /// Note what will have to be removed, and open the storage.
-    fn begin(&mut self, job: &Job, keys: &BackupKeys) -> Result<Store> {
+    fn begin(&mut self, job: &Job, keys: &BackupKeys, manifest: &Manifest) -> Result<Store> {
         let place = transaction(|| storage::find(&self.target))?;
         let options = serde_json::from_str(&place.options)
             .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
+        require_same_recipients(manifest, &options, &self.target)?;
         let destination = Destination {
             url: place.url,
             options,
@@ -77,13 +80,15 @@ impl Copying {
         segment: &Segment,
     ) -> Result<Uploaded> {
         let archive = &subject.manifest.archive;
+        let lies_there = archive.stored();
         let begun = {
             let (store, key) = (target.clone(), keys.archive.clone());
             self.io.run(async move { store.begin_upload(&key).await })?
         };
         self.upload_id = Some(begun.id().to_owned());
         transaction(|| backup_copy::set_upload(self.backup, &self.target, begun.id()))?;
-        let part_size = target.plan_part_size(archive.size, archive.parts.first().map(|part| part.size));
+        let part_size =
+            target.plan_part_size(lies_there.size, lies_there.parts.first().map(|part| part.size));
         let memory = MemoryPlan::of(crate::guc::max_memory(), part_size, 1)?;
         let part_size =
             usize::try_from(part_size).map_err(|_| Error::internal("a part is larger than memory"))?;
@@ -95,18 +100,20 @@ impl Copying {
             memory.parts_in_flight as usize,
             Arc::clone(&stored),
         ))?;
-        let (source, key, size) = (subject.store.clone(), archive.key.clone(), archive.size);
+        let (source, key, size) = (subject.store.clone(), archive.key.clone(), lies_there.size);
         let mut feed = self.io.spawn(async move {
             let reader = source.reader(&key, 0..size, WINDOWS_AHEAD)?;
             let fed = tokio::task::spawn_blocking(move || feed(reader, &items));
             fed.await.unwrap_or_else(|_| Err(Error::internal("reading an archive panicked")))
         })?;
+        let mut fed = false;
         let mut pulse = Pulse::new();
         loop {
             segment.counters().stored_bytes.store(stored.load(Relaxed), Relaxed);
             // A source that fails is the reason, and the upload that ends for lack of bytes the consequence.
-            if let Some(Err(error)) = feed.try_take() {
-                return Err(error);
+            if !fed && let Some(outcome) = feed.try_take() {
+                outcome?;
+                fed = true;
             }
             if let Some(outcome) = upload.try_take() {
                 return outcome;
@@ -115,6 +122,22 @@ impl Copying {
             interrupts::wait(Some(self.io.waker()), SHOW_PROGRESS)?;
         }
     }
+}
+
+/// The bytes are copied as they are: a storage that encrypts gets nothing that is not encrypted for its recipients.
+fn require_same_recipients(manifest: &Manifest, options: &serde_json::Value, target: &str) -> Result<()> {
+    let theirs: BTreeSet<String> =
+        Recipients::of_options(options)?.into_iter().flat_map(|recipients| recipients.names()).collect();
+    let encryption = manifest.archive.encryption.iter();
+    let ours: BTreeSet<String> = encryption.flat_map(|encryption| encryption.recipients.clone()).collect();
+    if theirs == ours {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorClass::WrongState,
+        format!("storage \"{target}\" encrypts for other recipients than the backup was stored for"),
+    )
+    .hint("A copy has the bytes of the original. Make another backup, or give both storages the same age_recipients."))
 }
 
 /// Hand a stream on, slice by slice.
@@ -144,16 +167,17 @@ impl Work for Copying {
         let found = transaction(|| backup::find(self.backup, None))?;
         let subject = subject::prove(&self.io, self.backup, found)?;
         let manifest = subject.manifest.clone();
-        let globals = subject.globals(&self.io)?;
+        let globals = subject.stored_globals(&self.io)?;
         let keys = BackupKeys {
             archive: manifest.archive.key.clone(),
             globals: manifest.globals.as_ref().map(|globals| globals.key.clone()).unwrap_or_default(),
             signature: format!("{}.sig", subject.manifest_key),
             manifest: subject.manifest_key.clone(),
         };
-        let target = self.begin(job, &keys)?;
+        let target = self.begin(job, &keys, &manifest)?;
         let uploaded = self.transfer(&subject, &keys, &target, &segment)?;
-        if (uploaded.size, uploaded.sha256) != (manifest.archive.size, manifest.archive.sha256.0) {
+        let lies_there = manifest.archive.stored();
+        if (uploaded.size, uploaded.sha256) != (lies_there.size, lies_there.sha256.0) {
             return Err(Error::new(
                 ErrorClass::StorageCorrupt,
                 format!("the archive in storage \"{}\" is not what was stored", subject.storage.name),
@@ -165,7 +189,7 @@ impl Work for Copying {
         counters.verifying_since.store(clock::now().timestamp_micros(), Relaxed);
         set_phase(&segment, Phase::Verifying);
         transaction(|| subject.start_finalizing(job.id, &subject.facts()))?;
-        let parts = manifest.archive.parts.iter();
+        let parts = lies_there.parts.iter();
         let expected = Uploaded {
             parts: parts
                 .map(|part| Part { offset: part.offset, size: part.size, sha256: part.sha256.0 })

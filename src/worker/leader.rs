@@ -114,7 +114,9 @@ fn run(job: &Job) -> Result<()> {
     let io = Io::start()?;
     let mut work: Box<dyn Work> = match &job.task {
         Task::Backup(options) => Box::new(Workshop::new(io, options.clone())),
-        Task::Verify { backup, depth } => Box::new(Verification::new(io, *backup, *depth)),
+        Task::Verify { backup, depth, order } => {
+            Box::new(Verification::new(io, *backup, *depth, order.clone()))
+        }
         Task::Restore { backup, order: RestoreOrder::Database(order) } if order.data_only => {
             Box::new(RowsRestore::new(io, *backup, order.clone()))
         }

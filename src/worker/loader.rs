@@ -10,26 +10,36 @@ use crate::worker::follower::{self, Follower};
 use crate::worker::io::Io;
 use crate::worker::pieces::Source;
 use crate::worker::remains::open_stored;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use walwarden_core::Result;
 use walwarden_core::archive::{Algorithm, ArchiveReader, LoadBatch, LoadPlan, TableLoad};
-use walwarden_core::message::LeaderMessage;
+use walwarden_core::message::{LeaderMessage, Lock};
+use walwarden_store::{ArchiveSource, Identities, Store};
 
 /// Main function, after the process was set up by `entry`.
 pub fn main() {
     follower::follow(|follower, order| {
-        let LeaderMessage::Load { url, options, key, algorithm, plan, table } = order else {
+        let LeaderMessage::Load { url, options, key, lock, algorithm, plan, table } = order else {
             return Err(follower::out_of_order());
         };
         settle_session()?;
         let io = Io::start()?;
-        let source = Source { io: &io, store: open_stored(&url, &options)?, key };
+        let source = Source { io: &io, archive: open(&io, open_stored(&url, &options)?, key, lock)? };
         let loading = Loading { source, plan: &plan, algorithm, follower };
         match table {
             Some(table) => loading.load_as(&table),
             None => loading.load_in_place(),
         }
     });
+}
+
+fn open(io: &Io, store: Store, key: String, lock: Option<Lock>) -> Result<ArchiveSource> {
+    let Some(Lock { identity_file, size, stored_size }) = lock else {
+        return Ok(ArchiveSource::plain(store, key));
+    };
+    let identities = Identities::read(Path::new(&identity_file))?;
+    io.run(async move { ArchiveSource::encrypted(store, key, size, stored_size, &identities).await })
 }
 
 /// The settings of a restore by pg_restore (_doSetFixedOutputState in pg_backup_archiver.c), and those that decide how

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use walwarden_core::archive::{LoadBatch, LoadedPiece, LoadedTable};
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::Store;
+use walwarden_store::ArchiveSource;
 
 /// Windows that are fetched ahead within a batch.
 const WINDOWS_AHEAD: usize = 2;
@@ -22,10 +22,8 @@ struct Coming<'a> {
 pub struct Source<'a> {
     /// Threads for storage.
     pub io: &'a Io,
-    /// Its storage.
-    pub store: Store,
-    /// Its key there.
-    pub key: String,
+    /// How it is read.
+    pub archive: ArchiveSource,
 }
 
 impl Source<'_> {
@@ -47,10 +45,10 @@ impl Source<'_> {
     /// Begin to fetch a batch, if there is one.
     fn fetch<'b>(&self, batch: Option<&'b LoadBatch>) -> Result<Option<Coming<'b>>> {
         let Some(batch) = batch else { return Ok(None) };
-        let (store, key) = (self.store.clone(), self.key.clone());
+        let archive = self.archive.clone();
         let (offset, length) = (batch.offset(), batch.length());
         let bytes = self.io.spawn(async move {
-            let mut reader = store.reader(&key, offset..offset + length, WINDOWS_AHEAD)?;
+            let mut reader = archive.reader(offset..offset + length, WINDOWS_AHEAD)?;
             let fetched = tokio::task::spawn_blocking(move || {
                 let mut bytes = Vec::new();
                 // An allocation that fails must not abort the process, which would restart the whole server.
@@ -108,7 +106,10 @@ impl Source<'_> {
 
     fn wrong(&self, table: &LoadedTable, piece: &LoadedPiece, seen: &str) -> Error {
         let (first, last) = (piece.offset, piece.offset + piece.length - 1);
-        Error::new(ErrorClass::StorageCorrupt, format!("object \"{}\" is not what was stored", self.key))
-            .detail(format!("A piece of table {} at bytes {first} to {last} {seen}.", table.name))
+        Error::new(
+            ErrorClass::StorageCorrupt,
+            format!("object \"{}\" is not what was stored", self.archive.key()),
+        )
+        .detail(format!("A piece of table {} at bytes {first} to {last} {seen}.", table.name))
     }
 }

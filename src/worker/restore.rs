@@ -77,7 +77,7 @@ impl Restore {
 
 impl Work for Restore {
     fn run(&mut self, job: &Job) -> Result<()> {
-        let (segment, subject) = begin(job, &self.scratch.hands.io, self.backup, self.scratch.jobs())?;
+        let (segment, subject) = self.scratch.begin(job, self.backup)?;
         transaction(|| databases::require_free(&self.database, self.overwrite))?;
         let (scratch, facts) = self.scratch.make(job, &subject, &segment)?;
         self.finish(job, &subject, &scratch, &facts)
@@ -94,13 +94,20 @@ impl Work for Restore {
 }
 
 /// What every kind of restore begins with: room for so many workers, and the backup, which this server must be able to
-/// restore.
-fn begin(job: &Job, io: &Io, backup: Uuid, workers: usize) -> Result<(Segment, Subject)> {
+/// restore, and to decrypt.
+fn begin(
+    job: &Job,
+    io: &Io,
+    backup: Uuid,
+    identity_file: Option<&str>,
+    workers: usize,
+) -> Result<(Segment, Subject)> {
     let segment = Segment::create(workers)?;
     transaction(|| job::start_running(job.id, segment.handle()))?;
     set_phase(&segment, Phase::Fetching);
-    let subject = subject::fetch(io, job, backup)?;
+    let mut subject = subject::fetch(io, job, backup)?;
     backup::require_restorable(&subject.manifest.server_version)?;
     subject.require_archive(io)?;
+    subject.require_unlocked(io, identity_file)?;
     Ok((segment, subject))
 }

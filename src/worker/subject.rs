@@ -3,16 +3,17 @@
 use crate::catalog::backup::{self, Backup};
 use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
 use crate::catalog::storage::Storage;
+use crate::identity::{self, Key};
 use crate::keyring;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::remains;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use walwarden_core::key::PublicKey;
-use walwarden_core::manifest::{self, Manifest, StoredObject, Table};
+use walwarden_core::manifest::{self, Manifest, Sha256Sum, StoredObject, Table};
+use walwarden_core::message::Lock;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::Store;
+use walwarden_store::{ArchiveSource, Store};
 
 /// A backup with a good manifest.
 pub struct Subject {
@@ -30,6 +31,10 @@ pub struct Subject {
     pub signature: [u8; 64],
     /// The key that signed it.
     pub public_key: PublicKey,
+    /// How its archive is read; None for an encrypted one that was not unlocked.
+    archive: Option<ArchiveSource>,
+    /// What unlocked it.
+    key: Option<Key>,
 }
 
 /// Fetch the manifest and its signature from the storage of the job that is about it, and believe it only if everything about it
@@ -75,6 +80,10 @@ pub fn prove(io: &Io, job: Uuid, backup: Backup) -> Result<Subject> {
         .as_ref()
         .try_into()
         .map_err(|_| wrong(&backup.manifest_key, "Its signature is too long."))?;
+    let archive = match &manifest.archive.encryption {
+        None => Some(ArchiveSource::plain(store.clone(), manifest.archive.key.clone())),
+        Some(_) => None,
+    };
     Ok(Subject {
         store,
         storage: backup.storage,
@@ -83,21 +92,74 @@ pub fn prove(io: &Io, job: Uuid, backup: Backup) -> Result<Subject> {
         body: backup.manifest,
         signature,
         public_key: key,
+        archive,
+        key: None,
     })
 }
 
 impl Subject {
+    /// Make an encrypted backup readable, with the identity file that was given or else that of the setting. False where there
+    /// is none.
+    pub fn unlock(&mut self, io: &Io, given: Option<&str>) -> Result<bool> {
+        if self.archive.is_some() {
+            return Ok(true);
+        }
+        let Some(Key { file, identities }) = identity::of(&self.manifest, given)? else { return Ok(false) };
+        let archive = &self.manifest.archive;
+        let (store, key) = (self.store.clone(), archive.key.clone());
+        let (size, stored_size) = (archive.size, archive.stored().size);
+        let (archive, identities) = io.run(async move {
+            let archive = ArchiveSource::encrypted(store, key, size, stored_size, &identities).await?;
+            Ok((archive, identities))
+        })?;
+        self.archive = Some(archive);
+        self.key = Some(Key { file, identities });
+        Ok(true)
+    }
+
+    /// The same for whom nothing but its rows will do.
+    pub fn require_unlocked(&mut self, io: &Io, given: Option<&str>) -> Result<()> {
+        if self.unlock(io, given)? { Ok(()) } else { Err(identity::missing(&self.manifest)) }
+    }
+
+    /// How its archive is read.
+    pub fn archive(&self) -> Result<&ArchiveSource> {
+        self.archive.as_ref().ok_or_else(|| identity::missing(&self.manifest))
+    }
+
+    /// What another process needs to read it.
+    pub fn lock(&self) -> Option<Lock> {
+        let archive = &self.manifest.archive;
+        self.key.as_ref().map(|key| Lock {
+            identity_file: key.file.clone(),
+            size: archive.size,
+            stored_size: archive.stored().size,
+        })
+    }
+
+    /// The globals as they lie in storage, compared with the manifest; None when the backup has none.
+    pub fn stored_globals(&self, io: &Io) -> Result<Option<Vec<u8>>> {
+        let Some(globals) = &self.manifest.globals else { return Ok(None) };
+        let (store, key) = (self.store.clone(), globals.key.clone());
+        let bytes = io.run(async move { store.get(&key).await })?;
+        let stored = globals.stored();
+        require_sum(&globals.key, &bytes, stored.size, stored.sha256)?;
+        Ok(Some(bytes.to_vec()))
+    }
+
     /// The globals, compared with the manifest; None when the backup has none.
     pub fn globals(&self, io: &Io) -> Result<Option<Vec<u8>>> {
-        let Some(StoredObject { key, size, sha256 }) = self.manifest.globals.clone() else { return Ok(None) };
-        let store = self.store.clone();
-        let name = key.clone();
-        let bytes = io.run(async move { store.get(&key).await })?;
-        let found: [u8; 32] = Sha256::digest(&bytes).into();
-        if (bytes.len() as u64, found) != (size, sha256.0) {
-            return Err(wrong(&name, format!("It has {} bytes, or another SHA-256.", bytes.len())));
+        let (Some(bytes), Some(globals)) = (self.stored_globals(io)?, &self.manifest.globals) else {
+            return Ok(None);
+        };
+        if globals.encryption.is_none() {
+            return Ok(Some(bytes));
         }
-        Ok(Some(bytes.to_vec()))
+        let key = self.key.as_ref().ok_or_else(|| identity::missing(&self.manifest))?;
+        let StoredObject { key: name, size, sha256, .. } = globals;
+        let plain = key.identities.decrypt(name, &bytes)?;
+        require_sum(name, &plain, *size, *sha256)?;
+        Ok(Some(plain))
     }
 
     /// running → finalizing of a job about this backup, with what it did of it.
@@ -128,11 +190,11 @@ impl Subject {
     pub fn facts_of(&self, wanted: impl Fn(&Table) -> bool, with_large_objects: bool) -> ArchiveFacts {
         let manifest = &self.manifest;
         let mut facts = ArchiveFacts {
-            size: manifest.archive.size,
+            size: manifest.archive.stored().size,
             raw_bytes: if with_large_objects { manifest.large_objects.raw_bytes } else { 0 },
             tables: 0,
             rows: 0,
-            sha256: manifest.archive.sha256.to_string(),
+            sha256: manifest.archive.stored().sha256.to_string(),
         };
         for table in manifest.tables.iter().filter(|table| wanted(table)) {
             facts.tables += 1;
@@ -145,13 +207,20 @@ impl Subject {
     /// That the archive is there, with its size.
     pub fn require_archive(&self, io: &Io) -> Result<()> {
         let (store, key) = (self.store.clone(), self.manifest.archive.key.clone());
-        let (name, size) = (key.clone(), self.manifest.archive.size);
+        let (name, size) = (key.clone(), self.manifest.archive.stored().size);
         let found = io.run(async move { store.size(&key).await })?;
         if found == size {
             return Ok(());
         }
         Err(wrong(&name, format!("It has {found} bytes instead of {size}.")))
     }
+}
+
+fn require_sum(key: &str, bytes: &[u8], size: u64, sha256: Sha256Sum) -> Result<()> {
+    if (bytes.len() as u64, Sha256Sum::of(bytes)) == (size, sha256) {
+        return Ok(());
+    }
+    Err(wrong(key, format!("It has {} bytes, or another SHA-256.", bytes.len())))
 }
 
 /// An object is not what it must be.

@@ -2,7 +2,7 @@
 //! and when to come again, and goes.
 
 use crate::catalog::schedule::{self, Schedule};
-use crate::catalog::task::Task;
+use crate::catalog::task::{Task, VerifyOrder};
 use crate::catalog::{audit, backup, backup_copy, database, job, retention, storage};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::shared::{self, Letter, NEVER};
@@ -218,7 +218,8 @@ fn tasks(schedule: &Schedule, kind: JobKind) -> Result<Vec<(Task, Vec<String>)>>
     // Each of its copies may be damaged by itself.
     let depth = schedule.definition.verify_depth;
     let copies = backup::storages_of(backup)?;
-    Ok(copies.into_iter().map(|storage| (Task::Verify { backup, depth }, vec![storage])).collect())
+    let verify = || Task::Verify { backup, depth, order: VerifyOrder::default() };
+    Ok(copies.into_iter().map(|storage| (verify(), vec![storage])).collect())
 }
 
 fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&str, u64)>) -> Result<()> {

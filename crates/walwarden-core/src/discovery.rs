@@ -23,6 +23,9 @@ impl ManifestKey {
     /// How every manifest's key ends.
     pub const SUFFIX: &str = ".manifest.json";
 
+    /// What the keys of encrypted objects have behind the rest.
+    pub const ENCRYPTED: &str = ".age";
+
     /// Reads a key; None for one of another form.
     pub fn parse(key: &str) -> Option<Self> {
         let mut segments = key.split('/');
@@ -59,11 +62,15 @@ impl ManifestKey {
         if manifest.organization != self.organization {
             return Err(format!("object \"{key}\" is of organization \"{}\"", manifest.organization));
         }
-        let globals = manifest.globals.as_ref().map(|globals| (globals.key.as_str(), ".globals.sql"));
-        let objects = [Some((manifest.archive.key.as_str(), ".dump")), globals];
+        let archive = &manifest.archive;
+        let globals = manifest.globals.as_ref();
+        let globals =
+            globals.map(|globals| (globals.key.as_str(), ".globals.sql", globals.encryption.is_some()));
+        let objects = [Some((archive.key.as_str(), ".dump", archive.encryption.is_some())), globals];
         let stem = key.strip_suffix(Self::SUFFIX).unwrap_or(key);
-        for (named, suffix) in objects.into_iter().flatten() {
-            if named.strip_suffix(suffix) != Some(stem) {
+        for (named, suffix, is_encrypted) in objects.into_iter().flatten() {
+            let plain = if is_encrypted { named.strip_suffix(Self::ENCRYPTED) } else { Some(named) };
+            if plain.and_then(|plain| plain.strip_suffix(suffix)) != Some(stem) {
                 return Err(format!("object \"{key}\" names \"{named}\", which does not lie beside it"));
             }
         }
@@ -145,5 +152,17 @@ mod tests {
         globals.key = globals.key.replace("/2026/", "/2025/");
         let told = at.check(&manifest).unwrap_err();
         assert!(told.contains("/2025/") && told.contains(".globals.sql"), "{told}");
+    }
+
+    #[test]
+    fn encrypted_objects_have_keys_of_their_own() {
+        let at = ManifestKey::parse(&key()).unwrap();
+        assert_eq!(at.check(&sample::encrypted()), Ok(()));
+        let mut manifest = sample::encrypted();
+        manifest.archive.key = sample::manifest().archive.key;
+        assert!(at.check(&manifest).unwrap_err().contains("does not lie beside it"));
+        let mut manifest = sample::manifest();
+        manifest.archive.key.push_str(".age");
+        assert!(at.check(&manifest).is_err());
     }
 }

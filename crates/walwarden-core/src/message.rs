@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorClass, Result};
 use crate::examination::Examination;
 
 /// Version of the messages' encoding.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 const TAG_SNAPSHOT_READY: u8 = b'S';
 const TAG_PIECE_BYTES: u8 = b'B';
@@ -168,6 +168,17 @@ impl<'a> CopierMessage<'a> {
     }
 }
 
+/// What a loader needs to read an encrypted archive: secrets come from the file alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// The path of the identity file.
+    pub identity_file: String,
+    /// The size of the archive before it was encrypted, bytes.
+    pub size: u64,
+    /// Its size in storage, bytes.
+    pub stored_size: u64,
+}
+
 /// From the leader to a copier, a loader or an examiner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaderMessage {
@@ -179,6 +190,8 @@ pub enum LeaderMessage {
         options: String,
         /// The archive's key there.
         key: String,
+        /// What it takes to read it, if it is encrypted.
+        lock: Option<Lock>,
         /// How its pieces are compressed.
         algorithm: Algorithm,
         /// The pieces to share.
@@ -206,10 +219,16 @@ impl LeaderMessage {
     pub fn encode(&self) -> Result<Vec<u8>> {
         match self {
             Self::Done => Ok(vec![TAG_DONE]),
-            Self::Load { url, options, key, algorithm, plan, table } => {
-                let mut out = vec![TAG_LOAD, VERSION, algorithm.code(), u8::from(table.is_some())];
+            Self::Load { url, options, key, lock, algorithm, plan, table } => {
+                let flags = [u8::from(table.is_some()), u8::from(lock.is_some())];
+                let mut out = vec![TAG_LOAD, VERSION, algorithm.code(), flags[0], flags[1]];
                 for text in [url, options, key] {
                     put_bytes(&mut out, text.as_bytes())?;
+                }
+                if let Some(Lock { identity_file, size, stored_size }) = lock {
+                    put_bytes(&mut out, identity_file.as_bytes())?;
+                    out.extend_from_slice(&size.to_le_bytes());
+                    out.extend_from_slice(&stored_size.to_le_bytes());
                 }
                 if let Some(table) = table {
                     table.encode_to(&mut out)?;
@@ -248,11 +267,17 @@ impl LeaderMessage {
                 let code = reader.u8()?;
                 let algorithm = Algorithm::from_code(code)
                     .ok_or_else(|| reader.malformed(format!("{code} is no compression")))?;
-                let has_table = reader.u8()? != 0;
+                let (has_table, is_locked) = (reader.u8()? != 0, reader.u8()? != 0);
                 let (url, options, key) = (reader.text()?, reader.text()?, reader.text()?);
+                let lock = if is_locked {
+                    let identity_file = reader.text()?;
+                    Some(Lock { identity_file, size: reader.u64()?, stored_size: reader.u64()? })
+                } else {
+                    None
+                };
                 let table = if has_table { Some(TableLoad::decode(&mut reader)?) } else { None };
                 let plan = LoadPlan::decode(reader.remainder())?;
-                Ok(Self::Load { url, options, key, algorithm, plan, table })
+                Ok(Self::Load { url, options, key, lock, algorithm, plan, table })
             }
             TAG_EXAMINE => {
                 check_version(&mut reader)?;
@@ -303,7 +328,7 @@ mod tests {
                     sizes: vec![TableSize { oid: 258, blocks: 3, bytes: 4 }],
                 },
                 [
-                    b"S\x03".as_slice(),
+                    b"S\x04".as_slice(),
                     &[0x48, 0xd8, 0x74, 0xb3, 0x16, 0, 0, 0],
                     &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
                     b"\x06\0\0\x000000-1",
@@ -351,7 +376,7 @@ mod tests {
             compression: Compression::None,
             plan: PiecePlan::default(),
         };
-        let bytes = b"P\x03\x03\0\0\x000-1\x04\0\0\0noneWWPP\x02\0\0\0\0\0\0\0\0";
+        let bytes = b"P\x04\x03\0\0\x000-1\x04\0\0\0noneWWPP\x02\0\0\0\0\0\0\0\0";
         assert_eq!(message.encode().unwrap(), bytes);
         assert_eq!(LeaderMessage::decode(bytes).unwrap(), message);
         for end in 0..bytes.len() {
@@ -361,10 +386,11 @@ mod tests {
 
     #[test]
     fn orders_to_load_and_to_examine_read_back() {
-        let load = |table| LeaderMessage::Load {
+        let load = |lock, table| LeaderMessage::Load {
             url: "s3://b".into(),
             options: "{}".into(),
             key: "k".into(),
+            lock,
             algorithm: Algorithm::Gzip,
             plan: LoadPlan::default(),
             table,
@@ -377,7 +403,13 @@ mod tests {
             indexes: vec![],
         };
         let examination = Examination { smoke: Some("SELECT 1".into()), ..Examination::default() };
-        for message in [load(None), load(Some(table)), LeaderMessage::Examine(examination)] {
+        let lock = Lock { identity_file: "/key".into(), size: 1 << 40, stored_size: 1 << 41 };
+        for message in [
+            load(None, None),
+            load(None, Some(table.clone())),
+            load(Some(lock), Some(table)),
+            LeaderMessage::Examine(examination),
+        ] {
             let bytes = message.encode().unwrap();
             assert_eq!(LeaderMessage::decode(&bytes).unwrap(), message);
             for end in 0..bytes.len() {

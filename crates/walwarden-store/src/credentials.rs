@@ -3,7 +3,6 @@
 
 mod azure;
 mod google;
-mod private_file;
 mod profile;
 
 use std::collections::BTreeMap;

@@ -182,8 +182,8 @@ fn problem<T>(text: String) -> Result<T, Refusal> {
 
 /// Which of the objects that the manifest names is not there as it must be.
 fn missing_object(manifest: &Manifest, objects: &[ListedObject]) -> Option<String> {
-    let globals = manifest.globals.as_ref().map(|globals| (&globals.key, globals.size));
-    let named = [Some((&manifest.archive.key, manifest.archive.size)), globals];
+    let globals = manifest.globals.as_ref().map(|globals| (&globals.key, globals.stored().size));
+    let named = [Some((&manifest.archive.key, manifest.archive.stored().size)), globals];
     named.into_iter().flatten().find_map(|(key, size)| match size_of(objects, key) {
         Some(found) if found == size => None,
         Some(found) => Some(wrong_size(key, found, size)),

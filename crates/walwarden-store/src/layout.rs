@@ -2,6 +2,7 @@
 
 use chrono::{Datelike, NaiveDate};
 use uuid::Uuid;
+use walwarden_core::discovery::ManifestKey;
 use walwarden_core::{Error, Result};
 
 use crate::key::is_plain_segment;
@@ -27,6 +28,19 @@ pub struct BackupKeys {
     pub signature: String,
     /// The manifest: the backup exists if and only if this object does.
     pub manifest: String,
+}
+
+impl BackupKeys {
+    /// The same for a storage that holds archive and globals encrypted.
+    #[must_use]
+    pub fn encrypted(self) -> Self {
+        let suffix = ManifestKey::ENCRYPTED;
+        Self {
+            archive: format!("{}{suffix}", self.archive),
+            globals: format!("{}{suffix}", self.globals),
+            ..self
+        }
+    }
 }
 
 impl Layout {
@@ -97,13 +111,18 @@ mod tests {
         assert_eq!(keys.globals, format!("{stem}.globals.sql"));
         assert_eq!(keys.manifest, format!("{stem}.manifest.json"));
         assert_eq!(keys.signature, format!("{stem}.manifest.json.sig"));
+        let encrypted = keys.clone().encrypted();
+        assert_eq!(encrypted.archive, format!("{stem}.dump.age"));
+        assert_eq!(encrypted.globals, format!("{stem}.globals.sql.age"));
+        assert_eq!((&encrypted.manifest, &encrypted.signature), (&keys.manifest, &keys.signature));
         assert_eq!(
             layout.checkpoint_key(42),
             "org/default/db/00000000-0000-0000-0000-000000000001/audit/checkpoint/00000000000000000042"
         );
         let entries = layout.entries_key(1, 42);
         assert!(entries.ends_with("/audit/entries/1-42.jsonl"));
-        for key in [keys.archive, keys.signature, layout.checkpoint_key(u64::MAX), entries] {
+        for key in [keys.archive, keys.signature, encrypted.archive, layout.checkpoint_key(u64::MAX), entries]
+        {
             validate_key(&key).unwrap();
         }
     }

@@ -7,12 +7,14 @@
 //! tokio runtime with time and I/O enabled.
 #![forbid(unsafe_code)]
 
+mod archive_source;
 mod azure;
 mod backend;
 mod check;
 mod credentials;
 mod discovery;
 mod download;
+mod encryption;
 mod failure;
 mod gcs;
 mod key;
@@ -23,6 +25,7 @@ mod location;
 mod object_reader;
 mod options;
 mod part_plan;
+mod private_file;
 mod read_back;
 mod remote;
 mod removal;
@@ -32,10 +35,12 @@ mod store;
 mod upload;
 mod uploads_found;
 
+pub use archive_source::{ArchiveSource, SourceReader};
 pub use check::{CheckOutcome, CheckStep};
 pub use credentials::CredentialSource;
 pub use discovery::{Found, Signed};
 pub use download::DownloadUrl;
+pub use encryption::{Decrypted, Encrypting, Identities, Plain, Recipients, Sent};
 pub use layout::{BackupKeys, Layout};
 pub use listing::ListedObject;
 pub use location::Location;

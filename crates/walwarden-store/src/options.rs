@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use walwarden_core::{Error, Result};
 
+use crate::encryption::Recipients;
 use crate::location::Location;
 
 pub use azure::AzureOptions;
@@ -76,6 +77,11 @@ impl StorageOptions {
         for (name, value) in object {
             refuse_secrets(name, value)?;
         }
+        // For storages of every kind, and not theirs to know of: what they store is encrypted before.
+        Recipients::of_object(object)?;
+        let mut object = object.clone();
+        object.remove(Recipients::OPTION);
+        let object = &object;
         match location {
             Location::S3 { bucket, .. } => Ok(Self::S3(Box::new(S3Options::parse(bucket, object)?))),
             Location::Gcs { .. } => Ok(Self::Gcs(GcsOptions::parse(object)?)),

@@ -89,11 +89,13 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
                 .iter()
                 .map(|part| Part { offset: part.offset, size: part.size, sha256: Sha256Sum(part.sha256) })
                 .collect(),
+            encryption: None,
         },
         globals: Some(StoredObject {
             key: facts.globals.key.clone(),
             size: facts.globals.size,
             sha256: Sha256Sum(facts.globals.sha256),
+            encryption: None,
         }),
         tables,
         large_objects: LargeObjects {

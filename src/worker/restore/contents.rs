@@ -57,9 +57,9 @@ fn read_with_end(io: &Io, subject: &Subject) -> Result<(Toc, u64)> {
     let size = subject.manifest.archive.size;
     let first_block = subject.manifest.tables.first().map_or(size, |table| table.block_offset);
     verify_parts(io, subject, 0..first_block)?;
-    let (store, key) = (subject.store.clone(), subject.manifest.archive.key.clone());
+    let source = subject.archive()?.clone();
     io.run(async move {
-        let archive = store.reader(&key, 0..first_block, WINDOWS_AHEAD)?;
+        let archive = source.reader(0..first_block, WINDOWS_AHEAD)?;
         blocking(move || {
             let mut reader = ArchiveReader::new(archive);
             Ok((reader.read_toc()?, reader.position()))
@@ -68,16 +68,18 @@ fn read_with_end(io: &Io, subject: &Subject) -> Result<(Toc, u64)> {
     })
 }
 
-/// Compare the parts that these bytes lie in.
+/// Compare the parts that these bytes of the archive lie in.
 fn verify_parts(io: &Io, subject: &Subject, range: Range<u64>) -> Result<()> {
     let archive = &subject.manifest.archive;
-    let parts: Vec<Part> = archive
+    let range = subject.archive()?.stored_range(&range);
+    let stored = archive.stored();
+    let parts: Vec<Part> = stored
         .parts
         .iter()
         .filter(|part| part.offset < range.end && range.start < part.offset + part.size)
         .map(|part| Part { offset: part.offset, size: part.size, sha256: part.sha256.0 })
         .collect();
-    let (store, key, size) = (subject.store.clone(), archive.key.clone(), archive.size);
+    let (store, key, size) = (subject.store.clone(), archive.key.clone(), stored.size);
     io.run(async move { store.verify_parts(&key, size, &parts, WINDOWS).await })
 }
 
@@ -89,9 +91,9 @@ fn after_tables(io: &Io, subject: &Subject, algorithm: Algorithm, toc_end: u64) 
         Some(piece) => piece.offset + piece.length,
         None => first_chunk(table.block_offset),
     };
-    let (store, key, size) = (subject.store.clone(), manifest.archive.key.clone(), manifest.archive.size);
+    let (source, size) = (subject.archive()?.clone(), manifest.archive.size);
     let length = io.run(async move {
-        let archive = store.reader(&key, start..size, WINDOWS_AHEAD)?;
+        let archive = source.reader(start..size, WINDOWS_AHEAD)?;
         blocking(move || {
             let mut reader = ArchiveReader::in_table(archive, algorithm);
             reader.skip_block()?;

@@ -81,6 +81,7 @@ fn order(subject: &Subject, algorithm: Algorithm, plan: LoadPlan, table: Option<
         url: subject.storage.url.clone(),
         options: subject.storage.options.clone(),
         key: subject.manifest.archive.key.clone(),
+        lock: subject.lock(),
         algorithm,
         plan,
         table,

@@ -58,9 +58,8 @@ impl Programs {
         }
         // Large objects come through a pipe, behind the table of contents, as in any archive.
         let large_objects = {
-            let (store, key) = (subject.store.clone(), subject.manifest.archive.key.clone());
-            let range = contents.large_objects.clone();
-            hands.io.run(async move { store.reader(&key, range, WINDOWS_AHEAD) })?
+            let (archive, range) = (subject.archive()?.clone(), contents.large_objects.clone());
+            hands.io.run(async move { archive.reader(range, WINDOWS_AHEAD) })?
         };
         feed(hands, command, &toc, Copied(large_objects), || ())
     }

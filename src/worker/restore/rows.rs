@@ -23,7 +23,7 @@ use uuid::Uuid;
 use walwarden_core::archive::check_rows;
 use walwarden_core::manifest::{Manifest, Table};
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::Store;
+use walwarden_store::ArchiveSource;
 
 /// Windows that are fetched ahead.
 const WINDOWS_AHEAD: usize = 2;
@@ -61,8 +61,7 @@ impl RowsRestore {
         let large_objects = has_large_objects.then_some(contents.large_objects.clone());
         let handed_on = Arc::new(HandedOn::default());
         let blocks = StoredBlocks {
-            store: subject.store.clone(),
-            key: manifest.archive.key.clone(),
+            archive: subject.archive()?.clone(),
             ends: block_ends(manifest, contents.large_objects.start),
             tables,
             large_objects,
@@ -84,7 +83,8 @@ impl RowsRestore {
 
 impl Work for RowsRestore {
     fn run(&mut self, job: &Job) -> Result<()> {
-        let (segment, subject) = super::begin(job, &self.hands.io, self.backup, 0)?;
+        let (segment, subject) =
+            super::begin(job, &self.hands.io, self.backup, self.order.choices.identity_file.as_deref(), 0)?;
         if transaction(|| databases::oid(&self.order.database))?.is_none() {
             return Err(Error::new(
                 ErrorClass::NotFound,
@@ -113,8 +113,7 @@ fn block_ends(manifest: &Manifest, after_tables: u64) -> HashMap<i32, u64> {
 
 /// The blocks of these tables, as they lie in storage.
 struct StoredBlocks {
-    store: Store,
-    key: String,
+    archive: ArchiveSource,
     tables: Vec<Table>,
     ends: HashMap<i32, u64>,
     large_objects: Option<std::ops::Range<u64>>,
@@ -165,14 +164,17 @@ impl Blocks for StoredBlocks {
 
 impl StoredBlocks {
     fn read(&self, range: std::ops::Range<u64>) -> io::Result<impl Read + use<>> {
-        self.store.reader(&self.key, range, WINDOWS_AHEAD).map_err(io::Error::other)
+        self.archive.reader(range, WINDOWS_AHEAD).map_err(io::Error::other)
     }
 
     fn damaged(&self, table: &Table, at: u64) -> Error {
-        Error::new(ErrorClass::StorageCorrupt, format!("object \"{}\" is not what was stored", self.key))
-            .detail(format!(
-                "The piece of table {}.{} at byte {at} has another SHA-256.",
-                table.schema, table.name
-            ))
+        Error::new(
+            ErrorClass::StorageCorrupt,
+            format!("object \"{}\" is not what was stored", self.archive.key()),
+        )
+        .detail(format!(
+            "The piece of table {}.{} at byte {at} has another SHA-256.",
+            table.schema, table.name
+        ))
     }
 }

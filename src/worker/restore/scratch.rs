@@ -18,6 +18,7 @@ use crate::worker::progress::{Phase, set_phase};
 use crate::worker::subject::Subject;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
+use uuid::Uuid;
 use walwarden_core::archive::{LoadPlan, rename_database};
 use walwarden_core::{Error, ErrorClass, Result};
 
@@ -40,6 +41,11 @@ impl Scratch {
     /// Loaders at most, and processes that make indexes.
     pub fn jobs(&self) -> usize {
         usize::try_from(self.choices.jobs.unwrap_or_else(default_jobs)).unwrap_or(1).clamp(1, MOST_COPIERS)
+    }
+
+    /// What every restore begins with.
+    pub fn begin(&self, job: &Job, backup: Uuid) -> Result<(Segment, Subject)> {
+        super::begin(job, &self.hands.io, backup, self.choices.identity_file.as_deref(), self.jobs())
     }
 
     /// Make it, and everything in it. Gives its name, and what came from the archive.

@@ -32,10 +32,11 @@ impl TableRestore {
 
 impl Work for TableRestore {
     fn run(&mut self, job: &Job) -> Result<()> {
-        let (segment, subject) = super::begin(job, &self.hands.io, self.backup, 1)?;
+        let (segment, subject) =
+            super::begin(job, &self.hands.io, self.backup, self.order.identity_file.as_deref(), 1)?;
         require_encoding(&subject)?;
         let toc = contents::read_toc(&self.hands.io, &subject)?;
-        let TableOrder { table, into } = &self.order;
+        let TableOrder { table, into, .. } = &self.order;
         let found = transaction(|| contents::find_table(&toc, &subject, table))?;
 
         let definitions = definitions(&toc, &found)?;

@@ -26,7 +26,8 @@ pub struct RestoreTest {
 impl RestoreTest {
     /// Of the backup that this job made.
     pub fn new(io: Io, backup: Uuid, order: TestOrder) -> Self {
-        let choices = Choices { jobs: order.jobs, ..Choices::default() };
+        let choices =
+            Choices { jobs: order.jobs, identity_file: order.identity_file.clone(), ..Choices::default() };
         Self { backup, order, scratch: Scratch::new(io, choices) }
     }
 
@@ -51,7 +52,7 @@ impl RestoreTest {
 
 impl Work for RestoreTest {
     fn run(&mut self, job: &Job) -> Result<()> {
-        let (segment, subject) = super::begin(job, &self.scratch.hands.io, self.backup, self.scratch.jobs())?;
+        let (segment, subject) = self.scratch.begin(job, self.backup)?;
         let (scratch, facts) = self.scratch.make(job, &subject, &segment)?;
         let answer = self.examine(&subject, &segment, &scratch)?;
         transaction(|| subject.start_finalizing(job.id, &facts))?;

@@ -322,3 +322,22 @@ fn what_a_schedule_was_given_stands_beside_its_name() {
     assert!(text.contains(expected), "{text}");
     assert_eq!(parse(&bytes).unwrap(), manifest);
 }
+
+#[test]
+fn encryption_stands_beside_what_it_describes() {
+    let manifest = sample::encrypted();
+    let bytes = to_canonical_bytes(&manifest).unwrap();
+    assert_eq!(parse(&bytes).unwrap(), manifest);
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let plain = serde_json::to_value(sample::manifest()).unwrap();
+    for object in ["archive", "globals"] {
+        for field in ["size", "sha256"] {
+            assert_eq!(json[object][field], plain[object][field], "{object}.{field} is of the plain bytes");
+        }
+        assert_eq!(json[object]["encryption"]["format"], "age");
+        assert!(plain[object].get("encryption").is_none());
+    }
+    assert_eq!(json["archive"]["parts"], serde_json::json!([]));
+    assert_eq!(json["archive"]["encryption"]["parts"].as_array().unwrap().len(), 2);
+    assert!(json["globals"]["encryption"].get("parts").is_none());
+}

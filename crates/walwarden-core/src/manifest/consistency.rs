@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::model::{Archive, Format, Manifest, Table};
+use super::model::{Archive, Encryption, Format, Manifest, Stored, StoredObject, Table};
 
 impl Manifest {
     /// Checks that the parts agree with each other; the reason is a sentence fragment naming the place.
@@ -15,7 +15,8 @@ impl Manifest {
         if !is_key_id(&self.key_id) {
             return Err(format!("the key id \"{}\" is not 16 hexadecimal digits", self.key_id));
         }
-        check_parts(&self.archive)?;
+        check_archive(&self.archive)?;
+        self.globals.as_ref().map_or(Ok(()), check_globals)?;
         let mut dump_ids = HashSet::with_capacity(self.tables.len());
         let mut end = 0;
         for table in &self.tables {
@@ -54,10 +55,37 @@ impl Manifest {
     }
 }
 
-/// Parts cover the archive from its first byte to its last, in order.
-fn check_parts(archive: &Archive) -> Result<(), String> {
+/// Parts cover what lies in storage, and there are no others.
+fn check_archive(archive: &Archive) -> Result<(), String> {
+    if let Some(encryption) = &archive.encryption {
+        check_encryption("archive", encryption)?;
+        if !archive.parts.is_empty() {
+            return Err("the archive is encrypted, but has parts that are not".to_owned());
+        }
+    }
+    check_parts(archive.stored())
+}
+
+fn check_globals(globals: &StoredObject) -> Result<(), String> {
+    let Some(encryption) = &globals.encryption else { return Ok(()) };
+    check_encryption("globals", encryption)?;
+    if encryption.parts.is_empty() { Ok(()) } else { check_parts(globals.stored()) }
+}
+
+fn check_encryption(what: &str, encryption: &Encryption) -> Result<(), String> {
+    if encryption.format != Encryption::AGE {
+        return Err(format!("the {what}: \"{}\" is no known format of encryption", encryption.format));
+    }
+    if encryption.recipients.is_empty() {
+        return Err(format!("the {what}: encrypted for nobody"));
+    }
+    Ok(())
+}
+
+/// Parts cover an object from its first byte to its last, in order.
+fn check_parts(stored: Stored<'_>) -> Result<(), String> {
     let mut end = 0_u64;
-    for part in &archive.parts {
+    for part in stored.parts {
         if part.offset != end || part.size == 0 {
             return Err(format!(
                 "the part at offset {} does not follow the one that ends at {end}",
@@ -66,8 +94,8 @@ fn check_parts(archive: &Archive) -> Result<(), String> {
         }
         end = end.saturating_add(part.size);
     }
-    if end != archive.size {
-        return Err(format!("the parts end at {end}, but the archive has {} bytes", archive.size));
+    if end != stored.size {
+        return Err(format!("the parts end at {end}, but the archive has {} bytes", stored.size));
     }
     Ok(())
 }
@@ -106,13 +134,14 @@ fn sum<T>(items: &[T], number: impl Fn(&T) -> u64) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use crate::manifest::model::Manifest;
+    use crate::manifest::model::{Encryption, Manifest};
     use crate::manifest::sample;
 
     #[test]
     fn the_sample_is_consistent() {
         sample::manifest().check_consistency().unwrap();
         sample::smallest().check_consistency().unwrap();
+        sample::encrypted().check_consistency().unwrap();
     }
 
     #[test]
@@ -141,6 +170,34 @@ mod tests {
         ];
         for (damage, reason) in damages {
             let mut manifest = sample::manifest();
+            damage(&mut manifest);
+            let why = manifest.check_consistency().unwrap_err();
+            assert!(why.contains(reason), "{why} should say {reason}");
+        }
+    }
+
+    #[test]
+    fn every_disagreement_about_encryption_is_found() {
+        fn archive(manifest: &mut Manifest) -> &mut Encryption {
+            manifest.archive.encryption.as_mut().unwrap()
+        }
+        fn globals(manifest: &mut Manifest) -> &mut Encryption {
+            manifest.globals.as_mut().unwrap().encryption.as_mut().unwrap()
+        }
+        type Damage = (fn(&mut Manifest), &'static str);
+        let damages: [Damage; 9] = [
+            (|m| archive(m).format = "gpg".to_owned(), "the archive: \"gpg\" is no known format"),
+            (|m| archive(m).recipients.clear(), "the archive: encrypted for nobody"),
+            (|m| archive(m).size += 1, "the parts end at"),
+            (|m| archive(m).parts[1].offset -= 1, "does not follow"),
+            (|m| archive(m).parts.clear(), "the parts end at 0"),
+            (|m| m.archive.parts = archive(m).parts.clone(), "has parts that are not"),
+            (|m| m.archive.encryption = None, "the parts end at 0"),
+            (|m| globals(m).format.clear(), "the globals: \"\" is no known format"),
+            (|m| globals(m).recipients.clear(), "the globals: encrypted for nobody"),
+        ];
+        for (damage, reason) in damages {
+            let mut manifest = sample::encrypted();
             damage(&mut manifest);
             let why = manifest.check_consistency().unwrap_err();
             assert!(why.contains(reason), "{why} should say {reason}");

@@ -16,8 +16,8 @@ mod integer;
 pub use canonical::{parse, to_canonical_bytes};
 pub use lsn::Lsn;
 pub use model::{
-    Archive, AuditHead, Database, Extension, Format, LargeObjects, Manifest, ManifestJob, Part, Piece,
-    ScheduleEntry, ServerVersion, Snapshot, StoredObject, Table, Tools, Totals,
+    Archive, AuditHead, Database, Encryption, Extension, Format, LargeObjects, Manifest, ManifestJob, Part,
+    Piece, ScheduleEntry, ServerVersion, Snapshot, Stored, StoredObject, Table, Tools, Totals,
 };
 pub use sha256_sum::Sha256Sum;
 

@@ -156,11 +156,14 @@ pub struct Snapshot {
 pub struct StoredObject {
     /// Its key below the storage's URL.
     pub key: String,
-    /// Its size, bytes.
+    /// Its size before it was encrypted, bytes.
     #[serde(with = "exact")]
     pub size: u64,
-    /// The SHA-256 of the whole object.
+    /// The SHA-256 of the whole before it was encrypted.
     pub sha256: Sha256Sum,
+    /// What lies in storage instead; absent when it is stored as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 }
 
 /// The archive: an object that stock pg_restore reads.
@@ -168,17 +171,77 @@ pub struct StoredObject {
 pub struct Archive {
     /// Its key below the storage's URL.
     pub key: String,
-    /// Its size, bytes.
+    /// Its size before it was encrypted, bytes.
     #[serde(with = "exact")]
     pub size: u64,
-    /// The SHA-256 of the whole object.
+    /// The SHA-256 of the whole before it was encrypted: of what pg_restore reads.
     pub sha256: Sha256Sum,
     /// How its data is compressed, as pg_dump spells it: `gzip:6`, `zstd:1`, `lz4`, `none`.
     pub compression: String,
     /// The version of pg_dump's archive format: `1.16`.
     pub format_version: String,
-    /// The pieces it was uploaded in, which cover it without a gap.
+    /// The pieces it was uploaded in, which cover it without a gap; none when it is encrypted, see [`Archive::stored`].
     pub parts: Vec<Part>,
+    /// What lies in storage instead; absent when it is stored as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+}
+
+/// An object that is encrypted, as it lies in storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// Always [`Encryption::AGE`].
+    pub format: String,
+    /// The public keys whose owners can decrypt it: `age1...`.
+    pub recipients: Vec<String>,
+    /// Its size in storage, bytes.
+    #[serde(with = "exact")]
+    pub size: u64,
+    /// The SHA-256 of the whole object in storage.
+    pub sha256: Sha256Sum,
+    /// The pieces it was uploaded in, which cover it without a gap; absent for an object that was uploaded as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+impl Encryption {
+    /// The format of <https://age-encryption.org/v1>, binary.
+    pub const AGE: &str = "age";
+
+    fn stored(&self) -> Stored<'_> {
+        Stored { size: self.size, sha256: self.sha256, parts: &self.parts }
+    }
+}
+
+/// The bytes of an object that lie in storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored<'a> {
+    /// How many.
+    pub size: u64,
+    /// Their SHA-256.
+    pub sha256: Sha256Sum,
+    /// The pieces they were uploaded in.
+    pub parts: &'a [Part],
+}
+
+impl Archive {
+    /// Its bytes in storage.
+    pub fn stored(&self) -> Stored<'_> {
+        match &self.encryption {
+            Some(encryption) => encryption.stored(),
+            None => Stored { size: self.size, sha256: self.sha256, parts: &self.parts },
+        }
+    }
+}
+
+impl StoredObject {
+    /// Its bytes in storage.
+    pub fn stored(&self) -> Stored<'_> {
+        match &self.encryption {
+            Some(encryption) => encryption.stored(),
+            None => Stored { size: self.size, sha256: self.sha256, parts: &[] },
+        }
+    }
 }
 
 /// A range of an object as it was uploaded.

@@ -57,11 +57,13 @@ pub(crate) fn manifest() -> Manifest {
                 Part { offset: 0, size: 8_388_608, sha256: Sha256Sum::of(b"part 1") },
                 Part { offset: 8_388_608, size: 611_392, sha256: Sha256Sum::of(b"part 2") },
             ],
+            encryption: None,
         },
         globals: Some(StoredObject {
             key: format!("{key}.globals.sql"),
             size: 1_234,
             sha256: Sha256Sum::of(b"globals"),
+            encryption: None,
         }),
         tables: vec![
             Table {
@@ -111,6 +113,36 @@ pub(crate) fn manifest() -> Manifest {
         key_id: "21fe31dfa154a261".to_owned(),
         finished_at: DateTime::from_timestamp_micros(1_786_672_812_345_678).unwrap(),
     }
+}
+
+/// The same with archive and globals encrypted.
+pub(crate) fn encrypted() -> Manifest {
+    let mut manifest = manifest();
+    let recipients = vec!["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned()];
+    let archive = &mut manifest.archive;
+    archive.key.push_str(".age");
+    archive.encryption = Some(Encryption {
+        format: Encryption::AGE.to_owned(),
+        recipients: recipients.clone(),
+        size: 9_002_424,
+        sha256: Sha256Sum::of(b"encrypted archive"),
+        parts: vec![
+            Part { offset: 0, size: 8_388_608, sha256: Sha256Sum::of(b"part 1") },
+            Part { offset: 8_388_608, size: 613_816, sha256: Sha256Sum::of(b"part 2") },
+        ],
+    });
+    archive.parts.clear();
+    if let Some(globals) = &mut manifest.globals {
+        globals.key.push_str(".age");
+        globals.encryption = Some(Encryption {
+            format: Encryption::AGE.to_owned(),
+            recipients,
+            size: 1_450,
+            sha256: Sha256Sum::of(b"encrypted globals"),
+            parts: Vec::new(),
+        });
+    }
+    manifest
 }
 
 /// A manifest with everything left out that may be.

@@ -7,9 +7,11 @@ mod archive;
 mod ranges;
 mod rows;
 mod seen;
+mod stored;
 
 pub use archive::verify_archive;
 pub use seen::Seen;
+pub use stored::StoredBytes;
 
 use crate::error::{Error, ErrorClass};
 

@@ -33,6 +33,7 @@ fn manifest_of(bytes: &[u8], compression: Compression, blocks: &[Block], index: 
         compression: compression.name(),
         format_version: "1.16".to_owned(),
         parts: vec![part(0, middle), part(middle, bytes.len())],
+        encryption: None,
         ..manifest.archive
     };
     manifest.tables = index.iter().map(table_of).collect();

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use walwarden_core::{Error, ErrorClass, Result};
 
-use super::private_file::read_private;
 use super::{CredentialSource, profile};
+use crate::private_file;
 
 /// The variable that names the file of a service account, and the one below which the client library looks for another.
 pub(super) const VARIABLES: [&str; 2] = ["GOOGLE_APPLICATION_CREDENTIALS", "HOME"];
@@ -62,12 +62,12 @@ fn read(path: &Path) -> Result<String> {
             .detail(detail)
             .hint(hint)
     };
-    let content = read_private(path).map_err(|refusal| refused(refusal.detail, refusal.hint))?;
+    let content = private_file::read(path).map_err(|refusal| refused(refusal.detail, refusal.hint))?;
     let kind = serde_json::from_str::<serde_json::Value>(&content)
         .ok()
         .and_then(|value| value.get("type")?.as_str().map(str::to_owned));
     if kind.as_deref() == Some(SERVICE_ACCOUNT) {
-        return Ok(content);
+        return Ok(content.as_str().to_owned());
     }
     Err(refused(
         "It is not the key file of a service account.".to_owned(),

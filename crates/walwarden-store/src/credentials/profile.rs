@@ -7,7 +7,7 @@ use std::path::Path;
 
 use walwarden_core::{Error, ErrorClass, Result};
 
-use super::private_file::read_private;
+use crate::private_file;
 
 /// The keys that walwarden looks for; a profile may have others, for others.
 const KNOWN: [&str; 7] = [
@@ -37,7 +37,7 @@ impl Profile {
 /// `Configuration` in every case: the file cannot be read or is open to others, a line cannot be understood, or the
 /// profile is missing.
 pub(super) fn read(file: &Path, profile: &str) -> Result<Profile> {
-    let content = read_private(file).map_err(|error| {
+    let content = private_file::read(file).map_err(|error| {
         Error::new(ErrorClass::Configuration, format!("could not use credentials file {file:?}"))
             .detail(error.detail)
             .hint(error.hint)

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use walwarden_core::{Error, Result};
 
 use super::byte_size;
+use crate::encryption::Recipients;
 
 /// How long one request may take before its bytes are counted, unless the option `timeout` says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -14,7 +15,11 @@ pub(super) fn refuse_unknown(object: &Map<String, Value>, known: &[&str], scheme
     match object.keys().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
         Some(unknown) => Err(Error::invalid(format!("storage option {:?} is unknown", shortened(unknown)))
-            .hint(format!("Options of {scheme} storages are: {}.", known.join(", ")))),
+            .hint(format!(
+                "Options of {scheme} storages are: {}, {}.",
+                known.join(", "),
+                Recipients::OPTION
+            ))),
     }
 }
 
