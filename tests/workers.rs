@@ -642,7 +642,8 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
     };
     assert_eq!(
         objects("watcher"),
-        "_next_run _progress _scheduler_state audit_chain backups discovered_backups jobs progress schedules schema status storages waiting_sessions"
+        "_list _next_run _progress _scheduler_state _waiting_for audit_chain backup_copies backups discovered_backups jobs progress \
+         schedules schema status storages waiting_sessions"
     );
     assert_eq!(objects("nobody"), "");
 }

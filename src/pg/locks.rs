@@ -20,6 +20,8 @@ pub enum Claim {
     Reaper,
     /// Somebody deletes what has expired in this database.
     Cleaner,
+    /// One of the few cleaners of the cluster, by number from 0.
+    Cleaning(u32),
     /// Somebody is about to take a slot: one at a time in the cluster.
     Slots,
     /// One of the jobs that run at once in the cluster, by number from 0.
@@ -40,6 +42,7 @@ impl Claim {
             Self::Reaper => (here, 0, 2),
             Self::Cleaner => (here, 0, 3),
             // Of the cluster: no database has the oid 0.
+            Self::Cleaning(number) => (0, 3, number),
             Self::Slots => (0, 1, 0),
             Self::Slot(number) => (0, SLOT, number),
         };

@@ -7,6 +7,7 @@ use crate::catalog::retention::{self, WALWARDEN};
 use crate::catalog::{audit, database, storage};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
+use crate::pg::shared::{self, Letter};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts};
 use crate::worker::io::Io;
@@ -25,6 +26,11 @@ const CLEAN_UP_LIMIT: Duration = Duration::from_secs(20);
 /// How long a lock of which the storage does not say how long it lasts is left alone.
 const ASK_LOCK_AGAIN: TimeDelta = TimeDelta::days(1);
 
+/// Cleaners at a time in the cluster.
+const MOST_CLEANERS: u32 = 2;
+/// When one that found all places taken is wanted again.
+const TRY_FOR_PLACE_AGAIN: TimeDelta = TimeDelta::minutes(1);
+
 /// Main function, after the process was set up by `entry`.
 pub fn main() {
     interrupts::install_orderly();
@@ -41,6 +47,11 @@ fn clean() -> Result<()> {
     bgworker::settle_session()?;
     bgworker::set(c"lock_timeout", c"5s")?;
     if !transaction(|| Ok(extension::exists()))? || !Claim::Cleaner.try_take()? {
+        return Ok(());
+    }
+    if !take_place()? {
+        let later = clock::now() + TRY_FOR_PLACE_AGAIN;
+        shared::post(Letter { database, due: Some(later.timestamp_micros()), ..Letter::default() });
         return Ok(());
     }
     let id = transaction(|| {
@@ -88,6 +99,16 @@ fn clean_up_remains(io: &Io) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Hundreds of databases may have something to clean up at once, and jobs need workers, too.
+fn take_place() -> Result<bool> {
+    for number in 0..MOST_CLEANERS {
+        if Claim::Cleaning(number).try_take()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Only to be told to stop ends the cleaner; all else is logged, and tried again later.

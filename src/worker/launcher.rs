@@ -8,7 +8,7 @@ use crate::pg::shared::{self, NEVER};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, databases, interrupts, locks};
 use crate::worker::start;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use walwarden_core::breaker::{Breaker, Step};
 use walwarden_core::turns::Turns;
@@ -126,8 +126,8 @@ struct Launcher {
     due: HashMap<u32, i64>,
     /// Ticks under way, and whether their work is done.
     ticks: HashMap<u32, (Handle, bool)>,
-    /// Databases that want another tick after the one under way.
-    again: HashSet<u32>,
+    /// Databases that want another tick after the one under way, and when.
+    again: HashMap<u32, i64>,
     /// Databases whose ticks fail.
     failing: HashMap<u32, Breaker>,
     /// Databases in which jobs wait to start.
@@ -146,7 +146,7 @@ impl Default for Launcher {
         Self {
             due: HashMap::new(),
             ticks: HashMap::new(),
-            again: HashSet::new(),
+            again: HashMap::new(),
             failing: HashMap::new(),
             turns: Turns::default(),
             leaders: HashMap::new(),
@@ -180,53 +180,47 @@ impl Launcher {
         let now = now();
         for letter in letters {
             let database = letter.database;
-            // News that came while a tick ran may have come after it looked: its own report must not cancel them, and another
-            // tick looks again.
-            let is_under_way = self.ticks.get(&database).is_some_and(|(_, done)| !done) && !letter.ticked;
-            let is_news = letter.due.is_some() || letter.waiting.is_some_and(|since| since != NEVER);
-            if is_under_way && is_news {
-                self.again.insert(database);
+            // News that came while a tick ran may have come after it looked: its own report must not cancel them.
+            let is_under_way = self.ticks.get(&database).is_some_and(|(_, done)| !done);
+            let waits = letter.waiting.is_some_and(|since| since != NEVER);
+            if is_under_way && !letter.ticked {
+                let wanted = letter.due.into_iter().chain(waits.then_some(0)).min();
+                if let Some(wanted) = wanted {
+                    let known = self.again.entry(database).or_insert(wanted);
+                    *known = wanted.min(*known);
+                }
             }
-            let again = letter.ticked && self.again.remove(&database);
+            let again = if letter.ticked { self.again.remove(&database) } else { None };
             if letter.ticked {
                 self.failing.remove(&database);
                 if let Some((_, done)) = self.ticks.get_mut(&database) {
                     *done = true;
                 }
             }
-            match letter.due {
-                Some(_) if again => {
-                    self.due.insert(database, 0);
-                }
-                Some(due) if letter.ticked => {
-                    self.due.insert(database, due);
-                }
-                Some(due) => {
-                    let known = self.due.entry(database).or_insert(due);
-                    *known = due.min(*known);
-                }
-                None => {}
+            if let Some(due) = letter.due {
+                // A tick knows everything up to its own end.
+                let known = if letter.ticked { again } else { self.due.get(&database).copied() };
+                self.due.insert(database, known.map_or(due, |known| known.min(due)));
             }
             if letter.started {
                 self.leaders.remove(&database);
                 self.turns.started(database, now);
             }
             match letter.waiting {
-                Some(NEVER) if again => {}
+                Some(NEVER) if again.is_some() => {}
                 Some(NEVER) => self.turns.rest(database),
                 Some(since) => self.turns.wait(database, since),
                 None => {}
             }
             if letter.refused {
                 self.leaders.remove(&database);
-                let waits = letter.waiting.is_some_and(|since| since != NEVER);
                 self.turns.came_to_nothing(database, waits, now);
             }
         }
         // Some were lost: every database is looked at, those with a tick under way once more.
         if overflown {
             self.due.values_mut().for_each(|due| *due = 0);
-            self.again.extend(self.ticks.keys());
+            self.again.extend(self.ticks.keys().map(|database| (*database, 0)));
         }
     }
 
