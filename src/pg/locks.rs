@@ -20,6 +20,8 @@ pub enum Claim {
     Reaper,
     /// Somebody deletes what has expired in this database.
     Cleaner,
+    /// Somebody delivers the notifications of this database.
+    Messenger,
     /// Somebody is about to take a slot: one at a time in the cluster.
     Slots,
     /// One of the jobs that run at once in the cluster, by number from 0.
@@ -39,6 +41,7 @@ impl Claim {
             Self::Backup => (here, 0, 1),
             Self::Reaper => (here, 0, 2),
             Self::Cleaner => (here, 0, 3),
+            Self::Messenger => (here, 0, 4),
             // Of the cluster: no database has the oid 0.
             Self::Slots => (0, 1, 0),
             Self::Slot(number) => (0, SLOT, number),

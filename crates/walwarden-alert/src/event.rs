@@ -1,5 +1,6 @@
 //! The events that a webhook can choose.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use walwarden_core::job::JobKind;
@@ -86,29 +87,32 @@ pub fn all() -> impl Iterator<Item = String> {
     of_jobs.chain(OTHERS.into_iter().map(str::to_owned))
 }
 
-/// That what a webhook chose exists: names of events, or `family.*` for every event of a family.
+/// The events that were chosen: by name, or a whole family as `family.*`. Sorted, each once.
 ///
 /// # Errors
-/// `InvalidInput`, with all that can be chosen.
-pub fn check(chosen: &[String]) -> Result<()> {
-    if chosen.is_empty() {
+/// `InvalidInput` for what does not exist, with all that can be chosen; and where nothing was.
+pub fn chosen(names: &[String]) -> Result<Vec<String>> {
+    if names.is_empty() {
         return Err(
             Error::invalid("a webhook needs events").hint("NULL chooses those that wake an operator.")
         );
     }
-    for name in chosen {
-        let exists = match name.strip_suffix(".*") {
-            Some(family) => all().any(|event| event.split_once('.').is_some_and(|(of, _)| of == family)),
-            None => all().any(|event| event == *name),
+    let mut events = BTreeSet::new();
+    for name in names {
+        let meant = |event: &String| match name.strip_suffix(".*") {
+            Some(family) => event.split_once('.').is_some_and(|(of, _)| of == family),
+            None => event == name,
         };
-        if !exists {
+        let found: Vec<String> = all().filter(meant).collect();
+        if found.is_empty() {
             return Err(Error::invalid(format!("there is no event \"{name}\"")).hint(format!(
                 "Events: {}; or a family, such as backup.*.",
                 all().collect::<Vec<_>>().join(", ")
             )));
         }
+        events.extend(found);
     }
-    Ok(())
+    Ok(events.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -117,9 +121,21 @@ mod tests {
 
     #[test]
     fn what_is_chosen_must_exist() {
-        let check = |names: &[&str]| check(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        assert!(check(&DEFAULT).is_ok());
-        assert!(check(&["backup.*", "restore_test.failed", "test", "schedule.*"]).is_ok());
+        let chosen =
+            |names: &[&str]| chosen(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(chosen(&DEFAULT).unwrap().len(), DEFAULT.len());
+        assert_eq!(
+            chosen(&["verify.*", "test", "verify.failed"]).unwrap(),
+            [
+                "test",
+                "verify.canceled",
+                "verify.completed",
+                "verify.failed",
+                "verify.partial",
+                "verify.timed_out"
+            ]
+        );
+        assert_eq!(chosen(&["schedule.*"]).unwrap(), ["schedule.missed", "schedule.skipped"]);
         for bad in [
             "",
             "backup",
@@ -131,10 +147,10 @@ mod tests {
             "backups.*",
             "backup.failed ",
         ] {
-            let error = check(&["test", bad]).unwrap_err();
+            let error = chosen(&["test", bad]).unwrap_err();
             assert!(error.hint.unwrap().contains("backup.timed_out"), "{bad}");
         }
-        assert!(check(&[]).is_err());
+        assert!(chosen(&[]).is_err());
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod upload;
 mod uploads_found;
 
 pub use check::{CheckOutcome, CheckStep};
-pub use credentials::CredentialSource;
+pub use credentials::{CredentialSource, WebhookKeys, webhook_keys};
 pub use discovery::{Found, Signed};
 pub use download::DownloadUrl;
 pub use layout::{BackupKeys, Layout};
