@@ -135,6 +135,31 @@ CREATE FUNCTION walwarden.discover(storage text, public_key text) RETURNS TABLE 
 COMMENT ON FUNCTION walwarden.discover(text, text) IS
     'find the backups of every database in a storage by the manifests that this key has signed; those without a problem can be verified and restored here';
 
+-- Alerts
+
+CREATE FUNCTION walwarden._add_webhook(name text, url text, format text, events text, schedules text, profile text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_add_webhook_wrapper';
+
+CREATE FUNCTION walwarden._alter_webhook(name text, url text, format text, events text, schedules text, profile text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_alter_webhook_wrapper';
+
+CREATE FUNCTION walwarden.drop_webhook(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'drop_webhook_wrapper';
+COMMENT ON FUNCTION walwarden.drop_webhook(text) IS 'remove a webhook; what was not delivered yet is given up';
+
+CREATE FUNCTION walwarden.send_test_notification(webhook text DEFAULT NULL) RETURNS TABLE (webhook text, ok boolean, note text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'send_test_notification_wrapper';
+COMMENT ON FUNCTION walwarden.send_test_notification(text) IS
+    'send the event test to one webhook or all of them, now, whatever events they chose; one row each with what came of it';
+
+CREATE FUNCTION walwarden._wake_messenger() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', '_wake_messenger_wrapper';
+
 CREATE FUNCTION walwarden.blocks(internal) RETURNS tsm_handler
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'blocks_wrapper';
@@ -288,6 +313,65 @@ END
 $$;
 COMMENT ON FUNCTION walwarden.alter_storage(text, text, jsonb) IS
     'change the URL or the options of a storage; NULL leaves them; options are replaced as a whole';
+
+CREATE FUNCTION walwarden.add_webhook(name text, url text DEFAULT NULL, format text DEFAULT 'json', events text[] DEFAULT NULL,
+        schedules text[] DEFAULT NULL, profile text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM walwarden._add_webhook(name, url, format, pg_catalog.to_jsonb(events)::text, pg_catalog.to_jsonb(schedules)::text, profile);
+END
+$$;
+COMMENT ON FUNCTION walwarden.add_webhook(text, text, text, text[], text[], text) IS
+    'tell a URL of events, those that wake an operator unless others are chosen; secrets stand in a profile of the credentials file: webhook_url, webhook_secret';
+
+CREATE FUNCTION walwarden.alter_webhook(name text, url text DEFAULT NULL, format text DEFAULT NULL, events text[] DEFAULT NULL,
+        schedules text[] DEFAULT NULL, profile text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM walwarden._alter_webhook(name, url, format, pg_catalog.to_jsonb(events)::text, pg_catalog.to_jsonb(schedules)::text, profile);
+END
+$$;
+COMMENT ON FUNCTION walwarden.alter_webhook(text, text, text, text[], text[], text) IS
+    'change a webhook; NULL leaves what there is, an empty text takes url or profile away, an empty array of schedules means all';
+
+-- Tell whoever listens on the channel walwarden, and every webhook that chose the event. In the transaction of what happened,
+-- so that neither is without the other. A time-out is a failure too.
+CREATE FUNCTION walwarden._alert(event text, job uuid, schedule text, severity text, message text, detail jsonb) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    family text := pg_catalog.split_part(event, '.', 1);
+    characters integer := 2000;
+    payload text;
+    queued bigint;
+BEGIN
+    -- A full queue, which one session that listens and never looks is enough for, would fail the transaction.
+    IF pg_catalog.pg_notification_queue_usage() < 0.9 THEN
+        -- 8000 bytes is what NOTIFY does not take any more.
+        LOOP
+            payload := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+                'event', event, 'job', job, 'kind', detail -> 'kind', 'state', detail -> 'state', 'schedule', schedule,
+                'storage', detail -> 'storage', 'database', pg_catalog.current_database(), 'severity', severity,
+                'at', pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'message', pg_catalog."left"(message, characters),
+                'error_class', detail -> 'error_class',
+                'error_message', pg_catalog."left"(detail ->> 'error_message', characters)))::text;
+            EXIT WHEN pg_catalog.octet_length(payload) < 8000 OR characters = 0;
+            characters := characters / 2;
+        END LOOP;
+        PERFORM pg_catalog.pg_notify('walwarden', payload);
+    END IF;
+    INSERT INTO walwarden.notification (webhook, event, severity, job, schedule, message, detail)
+    SELECT w.name, _alert.event, _alert.severity, _alert.job, _alert.schedule, pg_catalog."left"(_alert.message, 4000), _alert.detail
+      FROM walwarden.webhook AS w
+     WHERE (_alert.event = ANY (w.events)
+            OR (_alert.event = family || '.timed_out' AND family || '.failed' = ANY (w.events)))
+       AND (w.schedules IS NULL OR _alert.schedule = ANY (w.schedules) OR (_alert.schedule IS NULL AND _alert.job IS NULL));
+    GET DIAGNOSTICS queued = ROW_COUNT;
+    IF queued > 0 THEN
+        PERFORM walwarden._wake_messenger();
+    END IF;
+END
+$$;
 
 -- 'public.users', quoted where an identifier needs it, as {"schema": ..., "name": ...}.
 CREATE FUNCTION walwarden._table_name(name text) RETURNS jsonb

@@ -199,6 +199,71 @@ CREATE TABLE walwarden.cancel_request (
 );
 COMMENT ON TABLE walwarden.cancel_request IS 'who asked for a running job to be canceled; a table of its own, so that an open transaction of the asker holds no lock on the job';
 
+CREATE TABLE walwarden.webhook (
+    name       text PRIMARY KEY CHECK (name <> ''),
+    format     text NOT NULL CHECK (format IN ('json', 'slack', 'discord', 'teams')),
+    url        text,
+    host       text,
+    profile    text,
+    events     text[] NOT NULL CHECK (pg_catalog.cardinality(events) > 0),
+    schedules  text[] CHECK (pg_catalog.cardinality(schedules) > 0),
+    created_by text NOT NULL DEFAULT session_user,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CHECK ((url IS NULL) = (host IS NULL)),
+    CHECK (url IS NOT NULL OR profile IS NOT NULL),
+    CHECK (url IS NULL OR format = 'json')
+);
+COMMENT ON TABLE walwarden.webhook IS 'who is told of what; a URL that is a secret, and what requests are signed with, stand in the credentials file';
+COMMENT ON COLUMN walwarden.webhook.url IS 'NULL: the webhook_url of the profile';
+COMMENT ON COLUMN walwarden.webhook.schedules IS 'NULL: all, and what belongs to none';
+
+CREATE TABLE walwarden.webhook_pause (
+    webhook    text PRIMARY KEY REFERENCES walwarden.webhook (name) ON DELETE CASCADE,
+    failures   integer NOT NULL CHECK (failures > 0),
+    until      timestamptz NOT NULL,
+    last_error text NOT NULL
+);
+COMMENT ON TABLE walwarden.webhook_pause IS 'webhooks whose receiver failed, and when it is tried again; a table of its own, so that a definition is never waited for';
+
+CREATE TABLE walwarden.notification (
+    id              uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    seq             bigint GENERATED ALWAYS AS IDENTITY,
+    webhook         text NOT NULL,
+    event           text NOT NULL,
+    severity        text NOT NULL CHECK (severity IN ('info', 'warning', 'error', 'critical')),
+    job             uuid,
+    schedule        text,
+    message         text NOT NULL,
+    detail          jsonb NOT NULL CHECK (pg_catalog.jsonb_typeof(detail) = 'object'),
+    queued_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    attempts        integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    delivered_at    timestamptz,
+    given_up_at     timestamptz,
+    last_error      text,
+    CHECK (delivered_at IS NULL OR given_up_at IS NULL)
+);
+COMMENT ON TABLE walwarden.notification IS 'the outbox: one row an event and webhook, kept for 30 days after it was settled';
+COMMENT ON COLUMN walwarden.notification.next_attempt_at IS 'while it is being sent: when somebody else may try, should the sender be gone';
+CREATE INDEX notification_waiting ON walwarden.notification (webhook, attempts, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX notification_settled ON walwarden.notification (coalesce(delivered_at, given_up_at))
+    WHERE delivered_at IS NOT NULL OR given_up_at IS NOT NULL;
+CREATE INDEX notification_queued ON walwarden.notification (queued_at);
+
+CREATE TABLE walwarden.watch (
+    only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    storages_at timestamptz NOT NULL DEFAULT '-infinity',
+    audit_at    timestamptz NOT NULL DEFAULT '-infinity'
+);
+COMMENT ON TABLE walwarden.watch IS 'when storages and the audit chain were last looked at for what nobody asks about';
+INSERT INTO walwarden.watch DEFAULT VALUES;
+
+CREATE TABLE walwarden.storage_shortage (
+    storage text PRIMARY KEY REFERENCES walwarden.storage (name) ON DELETE CASCADE,
+    told_at timestamptz NOT NULL
+);
+COMMENT ON TABLE walwarden.storage_shortage IS 'storages that are nearly full, and when that was last told';
+
 CREATE TABLE walwarden.audit (
     seq    bigint PRIMARY KEY CHECK (seq > 0),
     at     timestamptz NOT NULL,

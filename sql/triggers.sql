@@ -138,6 +138,54 @@ CREATE CONSTRAINT TRIGGER job_audit_update AFTER UPDATE ON walwarden.job
 ALTER TABLE walwarden.job ENABLE ALWAYS TRIGGER job_audit_insert;
 ALTER TABLE walwarden.job ENABLE ALWAYS TRIGGER job_audit_update;
 
+-- The same for whoever wants to be told: NOTIFY for each state, and the ends of jobs to the webhooks that chose them.
+CREATE FUNCTION walwarden._alert_job() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    event text := NEW.kind || '.' || CASE WHEN NEW.error_class = 'timed_out' THEN 'timed_out' ELSE NEW.state END;
+    places text := pg_catalog.array_to_string(NEW.storages, ', ');
+    full_storage text;
+    subject text := CASE NEW.kind WHEN 'backup' THEN pg_catalog.format('backup to "%s"', places)
+                                  WHEN 'verify' THEN pg_catalog.format('verification of backup %s', NEW.backup)
+                                  ELSE pg_catalog.format('%s of backup %s', pg_catalog.replace(NEW.kind, '_', ' '), NEW.backup) END
+                    || coalesce(' of schedule "' || NEW.schedule || '"', '');
+    outcome text := CASE NEW.state WHEN 'failed' THEN pg_catalog.concat_ws(': ', 'failed', NEW.error_message)
+                                   WHEN 'canceled' THEN pg_catalog.concat_ws(' by ', 'was canceled', NEW.canceled_by)
+                                   WHEN 'partial' THEN 'completed, but not in all of its storages'
+                                   WHEN 'completed' THEN 'completed'
+                                   ELSE 'is ' || NEW.state END;
+BEGIN
+    PERFORM walwarden._alert(event, NEW.id, NEW.schedule,
+        CASE NEW.state WHEN 'failed' THEN 'error' WHEN 'partial' THEN 'warning' WHEN 'canceled' THEN 'warning' ELSE 'info' END,
+        subject || ' ' || outcome,
+        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+            'kind', NEW.kind, 'state', NEW.state, 'storage', places, 'trigger', NEW.trigger, 'attempt', NEW.attempt,
+            'backup', NEW.backup, 'tables', NEW.tables, 'rows', NEW.rows, 'size_bytes', NEW.size_bytes,
+            'seconds', pg_catalog.round(extract(epoch FROM NEW.finalized_at - NEW.started_at), 1),
+            'error_class', NEW.error_class, 'error_message', pg_catalog."left"(NEW.error_message, 2000),
+            'error_detail', pg_catalog."left"(NEW.error_detail, 2000), 'error_hint', pg_catalog."left"(NEW.error_hint, 2000),
+            'canceled_by', NEW.canceled_by)));
+    IF NEW.state IN ('failed', 'partial') THEN
+        FOR full_storage IN
+            SELECT c.storage FROM walwarden.backup_copy AS c 
+             WHERE c.backup = coalesce(NEW.backup, NEW.id) AND c.made_by = NEW.id AND c.error_class = 'storage_full'
+            UNION SELECT NEW.storages[1] WHERE NEW.error_class = 'storage_full' AND pg_catalog.cardinality(NEW.storages) = 1
+        LOOP
+            PERFORM walwarden._alert('storage.nearly_full', NULL, NULL, 'error',
+                pg_catalog.format('storage "%s" has no room left', full_storage),
+                pg_catalog.jsonb_build_object('storage', full_storage, 'failed_job', NEW.id));
+        END LOOP;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER job_alert_insert AFTER INSERT ON walwarden.job
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION walwarden._alert_job();
+CREATE CONSTRAINT TRIGGER job_alert_update AFTER UPDATE ON walwarden.job
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION walwarden._alert_job();
+ALTER TABLE walwarden.job ENABLE ALWAYS TRIGGER job_alert_insert;
+ALTER TABLE walwarden.job ENABLE ALWAYS TRIGGER job_alert_update;
+
 CREATE FUNCTION walwarden._audit_definition() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -154,6 +202,10 @@ BEGIN
         event := TG_TABLE_NAME || CASE WHEN NEW.enabled THEN '.resumed' ELSE '.paused' END;
     END IF;
     row_now := row_now - ARRAY['checked_until', 'planned_at', 'swept_at', 'created_at', 'created_by'];
+    -- The path of a webhook's URL may be all that keeps strangers from writing there: the entry names the host.
+    IF TG_TABLE_NAME = 'webhook' THEN
+        row_now := row_now - 'url';
+    END IF;
     -- They hold no secrets, but numbers outside the chain's profile of JSON: as text.
     IF row_now ? 'options' THEN
         row_now := row_now || pg_catalog.jsonb_build_object('options', (row_now -> 'options')::text);
@@ -177,6 +229,9 @@ CREATE CONSTRAINT TRIGGER schedule_audit_update AFTER UPDATE ON walwarden.schedu
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     WHEN ((OLD.definition, OLD.smoke_role, OLD.enabled) IS DISTINCT FROM (NEW.definition, NEW.smoke_role, NEW.enabled))
     EXECUTE FUNCTION walwarden._audit_definition();
+CREATE CONSTRAINT TRIGGER webhook_audit AFTER INSERT OR UPDATE OR DELETE ON walwarden.webhook
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION walwarden._audit_definition();
+ALTER TABLE walwarden.webhook ENABLE ALWAYS TRIGGER webhook_audit;
 ALTER TABLE walwarden.storage ENABLE ALWAYS TRIGGER storage_audit;
 ALTER TABLE walwarden.storage ENABLE ALWAYS TRIGGER storage_audit_update;
 ALTER TABLE walwarden.schedule ENABLE ALWAYS TRIGGER schedule_audit;

@@ -140,6 +140,31 @@ SELECT s.name, s.url, s.options, s.created_by, s.created_at,
   FROM walwarden.storage AS s;
 COMMENT ON VIEW walwarden.storages IS 'where backups go';
 
+CREATE VIEW walwarden.webhooks AS
+SELECT w.name, w.format, w.host, w.profile, w.format OPERATOR(pg_catalog.=) 'json' AND w.profile IS NOT NULL AS signed, w.events, w.schedules,
+       (SELECT pg_catalog.count(*) FROM walwarden.notification AS n
+         WHERE n.webhook OPERATOR(pg_catalog.=) w.name AND n.delivered_at IS NULL AND n.given_up_at IS NULL) AS waiting,
+       coalesce(p.failures, 0) AS failures, p.until AS paused_until, p.last_error, w.created_by, w.created_at
+  FROM walwarden.webhook AS w
+  LEFT JOIN walwarden.webhook_pause AS p ON p.webhook OPERATOR(pg_catalog.=) w.name;
+COMMENT ON VIEW walwarden.webhooks IS 'who is told of what; never a secret';
+COMMENT ON COLUMN walwarden.webhooks.host IS 'where it is; NULL when the URL stands in the credentials file';
+COMMENT ON COLUMN walwarden.webhooks.profile IS 'the profile of the credentials file with its secrets';
+COMMENT ON COLUMN walwarden.webhooks.signed IS 'whether the receiver can tell that a request is from here';
+COMMENT ON COLUMN walwarden.webhooks.schedules IS 'whose events it is told of; NULL is all, and those without a schedule';
+COMMENT ON COLUMN walwarden.webhooks.waiting IS 'notifications that are neither delivered nor given up';
+COMMENT ON COLUMN walwarden.webhooks.failures IS 'how often in a row the receiver failed; last_error says how';
+
+CREATE VIEW walwarden.notifications AS
+SELECT n.id, n.webhook, n.event, n.severity, n.job, n.schedule, n.message, n.queued_at, n.attempts,
+       CASE WHEN n.delivered_at IS NULL AND n.given_up_at IS NULL THEN greatest(n.next_attempt_at, p.until) END AS next_attempt_at,
+       n.delivered_at, n.given_up_at, n.last_error
+  FROM walwarden.notification AS n
+  LEFT JOIN walwarden.webhook_pause AS p ON p.webhook OPERATOR(pg_catalog.=) n.webhook;
+COMMENT ON VIEW walwarden.notifications IS 'the outbox: what webhooks were told, or are yet to be told';
+COMMENT ON COLUMN walwarden.notifications.next_attempt_at IS 'not before this; NULL when it is settled';
+COMMENT ON COLUMN walwarden.notifications.given_up_at IS 'after three days of trying, because 100000 newer ones waited too, or with the webhook itself';
+
 CREATE VIEW walwarden.progress AS
 SELECT j.id AS job, j.state, p.phase, p.percent, p.bar, p.tables_done, p.tables_total, p.rows,
        p.raw_bytes, p.estimated_bytes, p.stored_bytes, p.verified_bytes, p.rate,

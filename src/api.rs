@@ -16,3 +16,4 @@ pub mod restore;
 pub mod schedule;
 pub mod status;
 pub mod storage;
+pub mod webhook;

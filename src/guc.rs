@@ -13,6 +13,8 @@ pub static CONNINFO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>
 pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// An identity file of age, for encrypted backups.
 pub static IDENTITY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Where webhooks may be besides the internet.
+pub static WEBHOOK_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Milliseconds a backup waits for a table's lock.
 pub static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// Megabytes of memory that the leader of a job may take.
@@ -64,6 +66,15 @@ pub fn init() {
         c"An identity file of age that decrypts backups where none is given.",
         c"It must belong to the server's user or root and be readable by nobody else. Whoever may restore can decrypt then.",
         &IDENTITY_FILE,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"walwarden.webhook_allow",
+        c"Hosts and networks that webhooks may be at although they are private, this machine, or plain http.",
+        c"Host names, host:port, addresses and networks such as 10.1.0.0/16, separated by commas. Empty: the internet by \
+          https, and nothing else.",
+        &WEBHOOK_ALLOW,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
     );

@@ -1,5 +1,5 @@
-//! The processes: launcher, tick, leader, copier, loader, examiner. They find their work in tables; a lost wake-up costs one early or
-//! late tick, never a job.
+//! The processes: launcher, tick, leader, copier, loader, examiner, messenger. They find their work in tables; a lost
+//! wake-up costs one early or late tick, never a job.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,10 +16,12 @@ pub mod io;
 pub mod launcher;
 pub mod leader;
 pub mod loader;
+pub mod messenger;
 pub mod pieces;
 pub mod progress;
 mod pulse;
 pub mod reaper;
+pub mod receivers;
 pub mod remains;
 pub mod restore;
 pub mod retry;
@@ -28,6 +30,7 @@ pub mod subject;
 pub mod tick;
 pub mod turn;
 mod verify;
+mod watch;
 mod work;
 
 static IS_WORKER: AtomicBool = AtomicBool::new(false);

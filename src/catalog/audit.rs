@@ -66,9 +66,24 @@ pub fn head() -> Result<Head> {
 
 /// Check every entry against its hash, its link, its columns and the head; a batch in memory at a time.
 pub fn verify() -> Result<ChainReport> {
-    let mut verifier = ChainVerifier::new([]);
+    verify_with(ChainVerifier::new([]), i64::MIN)
+}
+
+/// The same for so many of the newest entries, from the one before them on, which is believed.
+pub fn verify_newest(count: u64) -> Result<ChainReport> {
+    let before = sql::query_one(
+        "SELECT a.seq, pg_catalog.encode(a.hash, 'hex') FROM walwarden.audit AS a \
+         WHERE a.seq = (SELECT h.seq FROM walwarden.audit_head AS h) - $1::bigint",
+        &[Some(&count.to_string())],
+    )?;
+    match before {
+        Some(row) => verify_with(ChainVerifier::behind(&head_of(&row)?), row.parse(0)?),
+        None => verify(),
+    }
+}
+
+fn verify_with(mut verifier: ChainVerifier, mut after: i64) -> Result<ChainReport> {
     let mut problems = Vec::new();
-    let mut after = i64::MIN;
     loop {
         let rows = sql::query(
             "SELECT seq, body, pg_catalog.encode(hash, 'hex'), \

@@ -25,6 +25,27 @@ pub fn find(name: &str) -> Result<Storage> {
     Ok(Storage { name: row.text(0)?, url: row.text(1)?, options: row.text(2)? })
 }
 
+/// Every storage with the size of the newest backup in it, if that is one of the thousand newest.
+pub fn with_newest_backup() -> Result<Vec<(Storage, Option<u64>)>> {
+    let rows = sql::query(
+        "WITH recent AS MATERIALIZED (SELECT j.id, j.snapshot_at FROM walwarden.job AS j \
+                                       WHERE j.kind = 'backup' AND j.state IN ('completed', 'partial') AND j.expires_at IS NULL \
+                                       ORDER BY j.snapshot_at DESC LIMIT 1000) \
+         SELECT s.name, s.url, s.options::text, newest.size_bytes FROM walwarden.storage AS s \
+           LEFT JOIN LATERAL (SELECT c.size_bytes FROM recent AS r JOIN walwarden.backup_copy AS c ON c.backup = r.id \
+                               WHERE c.storage = s.name AND c.state = 'stored' \
+                               ORDER BY r.snapshot_at DESC LIMIT 1) AS newest ON true \
+          ORDER BY s.name",
+        &[],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let storage = Storage { name: row.text(0)?, url: row.text(1)?, options: row.text(2)? };
+            Ok((storage, row.parse_nullable(3)?))
+        })
+        .collect()
+}
+
 /// Add a storage that was found valid.
 pub fn insert(storage: &Storage) -> Result<()> {
     let added = sql::run(

@@ -22,6 +22,8 @@ pub enum Claim {
     Cleaner,
     /// One of the few cleaners of the cluster, by number from 0.
     Cleaning(u32),
+    /// Somebody delivers the notifications of this database.
+    Messenger,
     /// Somebody is about to take a slot: one at a time in the cluster.
     Slots,
     /// One of the jobs that run at once in the cluster, by number from 0.
@@ -41,6 +43,7 @@ impl Claim {
             Self::Backup => (here, 0, 1),
             Self::Reaper => (here, 0, 2),
             Self::Cleaner => (here, 0, 3),
+            Self::Messenger => (here, 0, 4),
             // Of the cluster: no database has the oid 0.
             Self::Cleaning(number) => (0, 3, number),
             Self::Slots => (0, 1, 0),

@@ -39,6 +39,14 @@ pub extern "C-unwind" fn walwarden_leader_main(_argument: pg_sys::Datum) {
     worker::leader::main();
 }
 
+/// Main function of a messenger.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn walwarden_messenger_main(_argument: pg_sys::Datum) {
+    worker::become_worker();
+    worker::messenger::main();
+}
+
 /// Main function of a copier.
 #[pg_guard]
 #[unsafe(no_mangle)]

@@ -1,11 +1,11 @@
 //! Starting the workers: registrations in one place, and the start of a leader at the caller's commit.
 
-use crate::pg::bgworker::{Assignment, Handle, Worker};
+use crate::pg::bgworker::{Assignment, Handle, Worker, no_free_slot};
 use crate::pg::shared::{self, Letter};
 use crate::pg::{clock, server};
 use crate::worker::copier::Post;
 use pgrx::PgXactCallbackEvent;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use uuid::Uuid;
 
 /// Seconds until a launcher that failed is started again.
@@ -14,6 +14,8 @@ const LAUNCHER_RESTART_SECONDS: i32 = 10;
 thread_local! {
     /// Jobs queued by the transaction that is open in this session: their leaders start when it commits.
     static QUEUED_HERE: RefCell<Vec<Uuid>> = const { RefCell::new(Vec::new()) };
+    /// Whether the transaction that is open in this process has queued a notification.
+    static NOTIFIED_HERE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Register the launcher; only while preloading.
@@ -85,6 +87,17 @@ fn noticed(worker: Worker<'_>) -> Option<Handle> {
     started
 }
 
+/// Start a messenger in this database.
+pub fn start_messenger() -> Option<Handle> {
+    Worker {
+        function: "walwarden_messenger_main",
+        name: "walwarden messenger",
+        assignment: Assignment { database: server::database_oid(), task: String::new() },
+        restart_seconds: None,
+    }
+    .start()
+}
+
 /// Start a copier of this database.
 pub fn start_copier(post: Post) -> Option<Handle> {
     Worker {
@@ -144,6 +157,21 @@ pub fn start_leader_at_commit(job: Uuid) {
             QUEUED_HERE.take();
         });
     }
+}
+
+/// Start a messenger when, and only if, the open transaction commits.
+pub fn start_messenger_at_commit() {
+    if NOTIFIED_HERE.replace(true) {
+        return;
+    }
+    pgrx::register_xact_callback(PgXactCallbackEvent::Commit, || {
+        // Every worker slot taken: the next tick, or the next notification, starts one.
+        if NOTIFIED_HERE.take() && start_messenger().is_none() {
+            crate::error::log(&no_free_slot("messenger"), "notifications wait");
+        }
+    });
+    pgrx::register_xact_callback(PgXactCallbackEvent::Abort, || NOTIFIED_HERE.set(false));
+    pgrx::register_xact_callback(PgXactCallbackEvent::Prepare, || NOTIFIED_HERE.set(false));
 }
 
 /// Whether the open transaction itself queued this job, which therefore cannot start before it commits.

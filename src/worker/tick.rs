@@ -1,6 +1,7 @@
 //! A tick: a short-lived worker in one database. It queues what is due, reaps lost jobs, tells the launcher whether jobs wait
 //! and when to come again, and goes.
 
+use crate::catalog::notification::{Alert, alert};
 use crate::catalog::schedule::{self, Schedule};
 use crate::catalog::task::{Task, VerifyOrder};
 use crate::catalog::{audit, backup, backup_copy, database, job, retention, storage};
@@ -8,9 +9,10 @@ use crate::pg::bgworker::{self, Assignment};
 use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts};
-use crate::worker::{reaper, start, turn};
+use crate::worker::{messenger, reaper, start, turn, watch};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
+use walwarden_alert::Severity;
 use walwarden_core::job::{JobKind, Trigger};
 use walwarden_core::schedule::{Check, Due, Timetable};
 use walwarden_core::{ErrorClass, Result};
@@ -71,6 +73,7 @@ fn tick() -> Result<()> {
     }
     // What is overdue waits for a leader that is under way.
     next = earliest(earliest(next, run_after), try_again.map(|time| time.max(soon)));
+    next = earliest(earliest(next, messenger::start_if_due(now)?), Some(watch::make_rounds(now)?));
     report(next.map_or(NEVER, |time| time.timestamp_micros()), waiting);
     Ok(())
 }
@@ -227,7 +230,28 @@ fn note(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<(&s
     if let (Some((name, count)), Some(fields)) = (count, detail.as_object_mut()) {
         fields.insert(name.to_owned(), count.into());
     }
-    audit::append(event, None, &audit::actor(), &detail.to_string()).map(drop)
+    audit::append(event, None, &audit::actor(), &detail.to_string())?;
+    tell(schedule, event, time, count.map(|(_, count)| count))
+}
+
+/// Alert of a scheduled time that went by.
+fn tell(schedule: &Schedule, event: &str, time: DateTime<Utc>, count: Option<u64>) -> Result<()> {
+    let (kind, event, severity, outcome) = match event.rsplit_once('.') {
+        Some((kind, "missed")) => (kind, "schedule.missed", Severity::Error, "was missed"),
+        Some((kind, "skipped")) => (kind, "schedule.skipped", Severity::Warning, "was skipped"),
+        _ => return Ok(()),
+    };
+    let others = count
+        .filter(|count| *count > 1)
+        .map_or(String::new(), |count| format!(" and {} before it", count - 1));
+    let time = clock::to_text(time);
+    alert(&Alert {
+        event,
+        schedule: Some(&schedule.name),
+        severity,
+        message: &format!("schedule \"{}\": the {kind} of {time}{others} {outcome}", schedule.name),
+        detail: serde_json::json!({ "kind": kind, "scheduled_for": time, "count": count.unwrap_or(1) }),
+    })
 }
 
 /// Start a leader for each restore that somebody asked for and that has none; true if there are any. All other jobs wait for

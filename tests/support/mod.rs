@@ -11,6 +11,7 @@
 
 pub mod restores;
 pub mod site;
+pub mod webhook_receiver;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

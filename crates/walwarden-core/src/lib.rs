@@ -2,11 +2,13 @@
 //! job states and errors. No PostgreSQL, no I/O, no clock: times and randomness come in as arguments.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod archive;
 pub mod audit;
 pub mod backup_options;
 pub mod blocker;
 pub mod breaker;
+pub mod capacity;
 pub mod discovery;
 pub mod error;
 pub mod examination;

@@ -13,6 +13,24 @@ use walwarden_core::{Error, ErrorClass, Result};
 
 use profile::Profile;
 
+/// What a profile of a credentials file says of a webhook. Has no `Debug` on purpose.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct WebhookKeys {
+    /// `webhook_url`
+    pub url: Option<String>,
+    /// `webhook_secret`
+    pub secret: Option<String>,
+}
+
+/// What a profile says of a webhook; that it says anything is not asked for. Reads the file.
+///
+/// # Errors
+/// `Configuration`: the file cannot be read or is open to others, a line cannot be understood, or there is no such profile.
+pub fn webhook_keys(file: &Path, profile: &str) -> Result<WebhookKeys> {
+    let keys = profile::read(file, profile)?;
+    Ok(WebhookKeys { url: keys.get("webhook_url"), secret: keys.get("webhook_secret") })
+}
+
 pub(crate) use azure::AzureIdentity;
 pub(crate) use google::GoogleIdentity;
 

@@ -37,7 +37,7 @@ mod uploads_found;
 
 pub use archive_source::{ArchiveSource, SourceReader};
 pub use check::{CheckOutcome, CheckStep};
-pub use credentials::CredentialSource;
+pub use credentials::{CredentialSource, WebhookKeys, webhook_keys};
 pub use discovery::{Found, Signed};
 pub use download::DownloadUrl;
 pub use encryption::{Decrypted, Encrypting, Identities, Plain, Recipients, Sent};

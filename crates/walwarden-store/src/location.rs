@@ -8,7 +8,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
-use walwarden_core::{Error, Result};
+use walwarden_core::capacity::Space;
+use walwarden_core::{Error, ErrorClass, Result};
 
 const SUPPORTED: &str = "Use s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix or \
                          file:///absolute/folder.";
@@ -95,6 +96,29 @@ impl Location {
     /// `InvalidInput` if the path is not absolute, is `/`, or holds `..` or a control character.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         Self::parse(&format!("file://{}", encode(folder)))
+    }
+
+    /// What the file system of a folder has left for this process; None for a storage that is no folder, or none yet. May wait
+    /// as long as a network's file system does.
+    ///
+    /// # Errors
+    /// `StorageUnreachable` if the system does not say.
+    pub fn space(&self) -> Result<Option<Space>> {
+        let Self::File { root } = self else { return Ok(None) };
+        let of = match rustix::fs::statvfs(root) {
+            Ok(of) => of,
+            // The first backup makes it.
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(cause) => {
+                return Err(Error::new(
+                    ErrorClass::StorageUnreachable,
+                    "could not ask for the free space of a storage",
+                )
+                .detail(cause.to_string()));
+            }
+        };
+        let bytes = |blocks: u64| blocks.saturating_mul(of.f_frsize);
+        Ok(Some(Space { total: bytes(of.f_blocks), free: bytes(of.f_bavail) }))
     }
 
     fn parse_s3(rest: &str) -> Result<Self> {
@@ -256,6 +280,15 @@ fn is_prefix(prefix: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_folder_has_space() {
+        let space = Location::parse("file:///tmp").unwrap().space().unwrap().unwrap();
+        assert!(space.total > 0 && space.free <= space.total);
+        assert_eq!(Location::parse("s3://bucket").unwrap().space().unwrap(), None);
+        assert_eq!(Location::parse("file:///does/not/exist").unwrap().space().unwrap(), None);
+        assert!(Location::parse("file:///dev/null/x").unwrap().space().is_err());
+    }
 
     #[test]
     fn good_urls_come_back_in_their_normal_form() {

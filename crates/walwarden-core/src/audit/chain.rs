@@ -105,6 +105,15 @@ impl ChainVerifier {
         verifier
     }
 
+    /// A check from the entry behind this one on, which is believed. The tree head is then none of the whole chain.
+    pub fn behind(head: &Head) -> Self {
+        let mut verifier = Self::default();
+        if let Ok(seq @ 1..) = i64::try_from(head.seq) {
+            verifier.last = Some(Link { seq, computed: head.hash, stored: Some(head.hash) });
+        }
+        verifier
+    }
+
     /// Takes the next row and returns all that is wrong with it, and with anchors it went past.
     pub fn push(&mut self, row: &Row<'_>) -> Vec<Problem> {
         let mut problems = self.anchors_passed(row.seq);

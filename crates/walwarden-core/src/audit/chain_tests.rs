@@ -92,6 +92,34 @@ fn forge(row: &mut Stored, change: impl FnOnce(&mut Entry)) {
     *row = Stored::new(&entry);
 }
 
+/// The newest entries are checked by themselves, against the one before them.
+#[test]
+fn the_end_of_a_chain_is_checked_from_an_entry_on() {
+    let rows = chain(20);
+    let check_behind = |start: &[Stored], end: &[Stored]| {
+        let mut verifier = ChainVerifier::behind(&head_of(start));
+        let mut problems: Vec<Problem> = end.iter().flat_map(|row| verifier.push(&row.row())).collect();
+        problems.extend(verifier.finish(Some(&head_of(&rows))).problems);
+        problems
+    };
+    for start in 0..=20 {
+        assert_eq!(check_behind(&rows[..start], &rows[start..]), [], "behind {start}");
+    }
+    let kinds = |problems: Vec<Problem>| problems.into_iter().map(|p| (p.seq, p.kind)).collect::<Vec<_>>();
+    assert_eq!(
+        kinds(check_behind(&rows[..9], &rows[10..])),
+        [(11, ProblemKind::Gap { first_missing: 10, last_missing: 10 })]
+    );
+    assert_eq!(
+        kinds(check_behind(&rows[..10], &rows[10..19])),
+        [(20, ProblemKind::MissingAtEnd { head: 20 })]
+    );
+    let mut other = head_of(&rows[..10]);
+    other.hash = Sha256Sum([1; 32]);
+    let mut verifier = ChainVerifier::behind(&other);
+    assert_eq!(kinds(verifier.push(&rows[10].row())), [(11, ProblemKind::WrongPrev)]);
+}
+
 #[test]
 fn a_sound_chain_has_no_problems() {
     for length in [0, 1, 2, 3, 30] {

@@ -94,6 +94,18 @@ actions! {
 }
 
 actions! {
+    /// What happens to a webhook.
+    WebhookAction {
+        /// It was defined.
+        Created = "created",
+        /// It was changed.
+        Altered = "altered",
+        /// It was removed.
+        Removed = "removed",
+    }
+}
+
+actions! {
     /// What happens to the signing key.
     KeyAction {
         /// The first key was made.
@@ -136,6 +148,8 @@ pub enum Event {
     Schedule(ScheduleAction),
     /// `storage.*`
     Storage(StorageAction),
+    /// `webhook.*`
+    Webhook(WebhookAction),
     /// `key.*`
     Key(KeyAction),
     /// `database.*`
@@ -167,6 +181,7 @@ impl Event {
             .flat_map(|kind| JobAction::ALL.iter().map(move |action| Self::Job(kind, *action)));
         jobs.chain(ScheduleAction::ALL.iter().copied().map(Self::Schedule))
             .chain(StorageAction::ALL.iter().copied().map(Self::Storage))
+            .chain(WebhookAction::ALL.iter().copied().map(Self::Webhook))
             .chain(KeyAction::ALL.iter().copied().map(Self::Key))
             .chain(DatabaseAction::ALL.iter().copied().map(Self::Database))
             .chain(ChainAction::ALL.iter().copied().map(Self::Chain))
@@ -178,6 +193,7 @@ impl Event {
             Self::Job(kind, action) => (kind.name(), action.name()),
             Self::Schedule(action) => ("schedule", action.name()),
             Self::Storage(action) => ("storage", action.name()),
+            Self::Webhook(action) => ("webhook", action.name()),
             Self::Key(action) => ("key", action.name()),
             Self::Database(action) => ("database", action.name()),
             Self::Chain(action) => ("chain", action.name()),

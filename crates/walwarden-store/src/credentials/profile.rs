@@ -10,7 +10,7 @@ use walwarden_core::{Error, ErrorClass, Result};
 use crate::private_file;
 
 /// The keys that walwarden looks for; a profile may have others, for others.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 9] = [
     "aws_access_key_id",
     "aws_secret_access_key",
     "aws_session_token",
@@ -18,6 +18,8 @@ const KNOWN: [&str; 7] = [
     "google_service_account",
     "azure_account_key",
     "azure_sas_token",
+    "webhook_url",
+    "webhook_secret",
 ];
 
 /// The values of one profile. Has no `Debug` on purpose.
@@ -54,7 +56,8 @@ pub(super) fn refused(file: &Path, profile: &str, detail: &str) -> Error {
     .detail(detail)
     .hint(
         "A profile needs aws_access_key_id and aws_secret_access_key for S3, google_service_account (the path of a \
-         file) for Google, azure_account_key or azure_sas_token for Azure.",
+         file) for Google, azure_account_key or azure_sas_token for Azure, webhook_url \
+         and webhook_secret for a webhook.",
     )
 }
 
@@ -103,6 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::credentials::{WebhookKeys, webhook_keys};
 
     const FILE: &str = "# comment\n[default]\naws_access_key_id = other\naws_secret_access_key=other\n\n\
                         [ backup ] ; ours\naws_access_key_id=AKID\n; comment\naws_secret_access_key = se=cret/+\n\
@@ -127,6 +131,19 @@ mod tests {
             parse(&with_token, "third").unwrap_or_default().get("aws_session_token").as_deref(),
             Some("x")
         );
+    }
+
+    #[test]
+    fn a_webhook_has_keys_of_its_own() {
+        let content = "[hook]\nwebhook_url = https://h/a?sig=b=c\nwebhook_secret=s\n[empty]\nwebhook_url =\n";
+        let keys = webhook_keys(written(content, 0o600).path(), "hook").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!((keys.url.as_deref(), keys.secret.as_deref()), (Some("https://h/a?sig=b=c"), Some("s")));
+        assert!(
+            webhook_keys(written(content, 0o600).path(), "empty")
+                .is_ok_and(|keys| keys == WebhookKeys::default())
+        );
+        assert!(webhook_keys(written(content, 0o600).path(), "missing").is_err());
+        assert!(webhook_keys(written(content, 0o640).path(), "hook").is_err());
     }
 
     #[test]

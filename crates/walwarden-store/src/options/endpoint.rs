@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use url::{Host, Url};
+use walwarden_core::address::AddressKind;
 use walwarden_core::{Error, Result};
 
 /// The endpoint without a slash at its end, if it is one a backup may be sent to.
 ///
 /// Refused are: other schemes than http and https; http without `allow_http`; credentials, a query or a fragment; and
-/// link-local addresses, where cloud machines hand out their credentials and no storage ever is.
+/// link-local addresses and the like, where cloud machines hand out their credentials and no storage ever is.
 pub(super) fn normalize(endpoint: &str, allow_http: bool) -> Result<String> {
     let refused =
         |detail: &str| Err(Error::invalid("storage option \"endpoint\" has an invalid value").detail(detail));
@@ -38,18 +39,10 @@ pub(super) fn normalize(endpoint: &str, allow_http: bool) -> Result<String> {
         Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
         _ => return refused("The value must name a host."),
     };
-    if address.is_some_and(is_link_local) {
-        return refused("The value must not be a link-local address.");
+    if let Some(AddressKind::LinkLocal | AddressKind::Metadata) = address.map(AddressKind::of) {
+        return refused("The value must not be a link-local address or that of a metadata service.");
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        // fd00:ec2::254 is Amazon's instance metadata service.
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments()[..2] == [0xfd00, 0x0ec2],
-    }
 }
 
 #[cfg(test)]
@@ -84,6 +77,7 @@ mod tests {
             "http://[fd00:ec2::254]",
             "http://[::ffff:169.254.169.254]",
             "http://0xa9fea9fe",
+            "http://100.100.100.200",
         ] {
             let error = normalize(bad, true).unwrap_err();
             assert!(!format!("{error:?}").contains("canary"));
