@@ -10,6 +10,7 @@ pub mod breaker;
 pub mod discovery;
 pub mod error;
 pub mod examination;
+pub mod filter;
 pub mod globals;
 pub mod job;
 pub mod key;
