@@ -3,7 +3,7 @@
 use super::job::{queue, require_jobs_run, required, to_core, to_sql};
 use super::options;
 use super::schedule::check_name;
-use crate::catalog::backup;
+use crate::catalog::backup::{self, Restorable};
 use crate::catalog::schedule;
 use crate::catalog::task::{DatabaseOrder, RestoreOrder, TableOrder, Task, TestOrder};
 use crate::error::report;
@@ -24,6 +24,17 @@ pub fn _restore(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid, Erro
         .map_err(report)
 }
 
+/// The backup; whoever asks for it is told if it does not hold all of its database.
+fn find(backup: Uuid) -> CoreResult<Restorable> {
+    let found = backup::find_restorable(backup)?;
+    if !found.filter.is_empty() {
+        pgrx::notice!(
+            "backup {backup} is filtered: it does not hold all of its database (filter in walwarden.manifest())"
+        );
+    }
+    Ok(found)
+}
+
 fn queue_restore(backup: Uuid, order: DatabaseOrder) -> CoreResult<Uuid> {
     options::check_jobs(order.choices.jobs)?;
     check_name("database", &order.database)?;
@@ -31,7 +42,7 @@ fn queue_restore(backup: Uuid, order: DatabaseOrder) -> CoreResult<Uuid> {
         return Err(Error::invalid("schema_only and data_only exclude each other"));
     }
     require_jobs_run()?;
-    let of = backup::find_restorable(backup)?;
+    let of = find(backup)?;
     if order.data_only {
         check_data_only(&order)?;
     } else {
@@ -69,7 +80,7 @@ pub fn _restore_table(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid
 
 fn queue_table(backup: Uuid, order: TableOrder) -> CoreResult<Uuid> {
     require_jobs_run()?;
-    let of = backup::find_restorable(backup)?;
+    let of = find(backup)?;
     require_place(&order.into)?;
     queue(Task::Restore { backup, order: RestoreOrder::Table(order) }, None, &[of.storage.name])
 }
@@ -141,7 +152,7 @@ fn queue_test(backup: Uuid, schedule: Option<&str>, order: TestOrder) -> CoreRes
     options::check_jobs(order.jobs)?;
     check_smoke(order.smoke.as_deref(), order.expect.as_deref())?;
     require_jobs_run()?;
-    let of = backup::find_restorable(backup)?;
+    let of = find(backup)?;
     let role = order.smoke.as_ref().map(|_| order.role.clone().unwrap_or_else(server::session_user));
     queue(Task::RestoreTest { backup, order: TestOrder { role, ..order } }, schedule, &[of.storage.name])
 }

@@ -5,6 +5,7 @@ use crate::catalog::discovered;
 use crate::catalog::storage::{self, Storage};
 use crate::pg::{server, sql};
 use uuid::Uuid;
+use walwarden_core::filter::Filter;
 use walwarden_core::job::{JobKind, JobState};
 use walwarden_core::manifest::{self, ServerVersion};
 use walwarden_core::{Error, ErrorClass, Result};
@@ -20,6 +21,15 @@ pub struct Backup {
     pub manifest: Vec<u8>,
     /// The key, PEM, by which it was believed when it was discovered; None for this server's own.
     pub public_key: Option<String>,
+}
+
+/// A backup that this server can restore.
+#[derive(Debug, Clone)]
+pub struct Restorable {
+    /// Where it is.
+    pub storage: Storage,
+    /// What of its database it holds.
+    pub filter: Filter,
 }
 
 /// The backup that a job made, in this database or elsewhere: as this storage has it, or else the first of its storages whose
@@ -88,10 +98,11 @@ fn find_own(job: Uuid, storage: Option<&str>) -> Result<Backup> {
 }
 
 /// The same of a backup that this server can restore.
-pub fn find_restorable(job: Uuid) -> Result<Backup> {
+pub fn find_restorable(job: Uuid) -> Result<Restorable> {
     let backup = find(job, None)?;
-    require_restorable(&manifest::parse(&backup.manifest)?.server_version)?;
-    Ok(backup)
+    let manifest = manifest::parse(&backup.manifest)?;
+    require_restorable(&manifest.server_version)?;
+    Ok(Restorable { storage: backup.storage, filter: manifest.filter })
 }
 
 /// Fails for a backup of a newer server: its archive may hold what this one does not know.
