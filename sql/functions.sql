@@ -252,16 +252,33 @@ CREATE FUNCTION walwarden._list("array" jsonb) RETURNS text
       FROM ROWS FROM (pg_catalog.jsonb_array_elements_text("array")) WITH ORDINALITY AS given (word, place)
 $$;
 
+-- Patterns of pg_dump as {"schemas": [...], ...}; NULL without any.
+CREATE FUNCTION walwarden._filter(schemas text[], exclude_schemas text[], tables text[], exclude_tables text[],
+        exclude_table_data text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF pg_catalog.array_position(schemas || exclude_schemas || tables || exclude_tables || exclude_table_data, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'a pattern must not be NULL' USING ERRCODE = '22004';
+    END IF;
+    RETURN nullif(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'schemas', nullif(schemas, '{}'), 'exclude_schemas', nullif(exclude_schemas, '{}'), 'tables', nullif(tables, '{}'),
+        'exclude_tables', nullif(exclude_tables, '{}'), 'exclude_table_data', nullif(exclude_table_data, '{}'))), '{}');
+END
+$$;
+
 CREATE FUNCTION walwarden.run_now(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
-        compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL) RETURNS uuid
+        compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL,
+        schemas text[] DEFAULT NULL, exclude_schemas text[] DEFAULT NULL, tables text[] DEFAULT NULL,
+        exclude_tables text[] DEFAULT NULL, exclude_table_data text[] DEFAULT NULL) RETURNS uuid
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN walwarden._run_now(schedule, storage, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
         'jobs', jobs, 'compression', compression, 'max_rate', walwarden._bytes('max_rate', max_rate),
-        'timeout', walwarden._seconds('timeout', timeout)))::text);
+        'timeout', walwarden._seconds('timeout', timeout),
+        'filter', walwarden._filter(schemas, exclude_schemas, tables, exclude_tables, exclude_table_data)))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.run_now(text, text, integer, text, text, interval) IS
+COMMENT ON FUNCTION walwarden.run_now(text, text, integer, text, text, interval, text[], text[], text[], text[], text[]) IS
     'queue a backup and return its job id at once; it starts when the transaction commits';
 
 CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone text DEFAULT 'UTC', storage text DEFAULT NULL,
@@ -273,7 +290,9 @@ CREATE FUNCTION walwarden.schedule(name text, cron text DEFAULT NULL, time_zone 
         on_overlap text DEFAULT 'skip', catch_up text DEFAULT 'none',
         keep_last integer DEFAULT NULL, keep_for interval DEFAULT NULL, keep_hourly integer DEFAULT NULL,
         keep_daily integer DEFAULT NULL, keep_weekly integer DEFAULT NULL, keep_monthly integer DEFAULT NULL,
-        keep_yearly integer DEFAULT NULL, max_total_size text DEFAULT NULL, min_keep integer DEFAULT NULL) RETURNS timestamptz
+        keep_yearly integer DEFAULT NULL, max_total_size text DEFAULT NULL, min_keep integer DEFAULT NULL,
+        schemas text[] DEFAULT NULL, exclude_schemas text[] DEFAULT NULL, tables text[] DEFAULT NULL,
+        exclude_tables text[] DEFAULT NULL, exclude_table_data text[] DEFAULT NULL) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF storage IS NOT NULL AND storages IS NOT NULL THEN
@@ -290,10 +309,11 @@ BEGIN
         'retention', pg_catalog.jsonb_build_object(
             'keep_last', keep_last, 'keep_for', walwarden._seconds('keep_for', keep_for), 'keep_hourly', keep_hourly,
             'keep_daily', keep_daily, 'keep_weekly', keep_weekly, 'keep_monthly', keep_monthly, 'keep_yearly', keep_yearly,
-            'max_total_size', walwarden._bytes('max_total_size', max_total_size), 'min_keep', min_keep)))::text);
+            'max_total_size', walwarden._bytes('max_total_size', max_total_size), 'min_keep', min_keep),
+        'filter', walwarden._filter(schemas, exclude_schemas, tables, exclude_tables, exclude_table_data)))::text);
 END
 $$;
-COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval, text[], interval, text, text, integer, interval, integer, integer, integer, integer, integer, text, integer) IS
+COMMENT ON FUNCTION walwarden.schedule(text, text, text, text, integer, text, text, text, text, text, text, text, text, text, interval, integer, interval, interval, text[], interval, text, text, integer, interval, integer, integer, integer, integer, integer, text, integer, text[], text[], text[], text[], text[]) IS
     'define a schedule, or define it anew: five-field cron in a time zone, @daily and the like, or @every 6h; blank runs by hand only; return the next run';
 
 CREATE FUNCTION walwarden.add_storage(name text, url text, options jsonb DEFAULT '{}') RETURNS void
@@ -517,14 +537,17 @@ $$;
 
 -- No SECURITY DEFINER and no SET: PostgreSQL forbids COMMIT in procedures that have them.
 CREATE PROCEDURE walwarden.backup(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
-        compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL)
+        compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL,
+        schemas text[] DEFAULT NULL, exclude_schemas text[] DEFAULT NULL, tables text[] DEFAULT NULL,
+        exclude_tables text[] DEFAULT NULL, exclude_table_data text[] DEFAULT NULL)
     LANGUAGE plpgsql AS $$
 DECLARE
     job uuid;
     step record;
 BEGIN
     PERFORM walwarden._refuse_transaction_block('walwarden.backup()');
-    job := walwarden.run_now(schedule, storage, jobs, compression, max_rate, timeout);
+    job := walwarden.run_now(schedule, storage, jobs, compression, max_rate, timeout, schemas, exclude_schemas, tables,
+                             exclude_tables, exclude_table_data);
     COMMIT;
     RAISE NOTICE 'backup %', job;
     LOOP
@@ -536,4 +559,4 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE walwarden.backup(text, text, integer, text, text, interval) IS 'back up and wait, with progress as notices; an error when the backup fails';
+COMMENT ON PROCEDURE walwarden.backup(text, text, integer, text, text, interval, text[], text[], text[], text[], text[]) IS 'back up and wait, with progress as notices; an error when the backup fails';

@@ -67,6 +67,7 @@ CREATE VIEW walwarden.backups AS
 SELECT j.id AS job, j.schedule, c.storage, j.snapshot_at, j.snapshot_lsn, j.finalized_at, j.tables, j.rows,
        pg_catalog.pg_size_pretty(j.size_bytes) AS size, j.size_bytes, j.raw_bytes, j.sha256,
        j.object_key, j.globals_key, j.manifest_key, c.copies, c.missing_copies,
+       coalesce(j.options OPERATOR(pg_catalog.?) 'filter', false) AS filtered,
        c.verified_at, c.verified, c.tested_at, c.test_failure, CASE WHEN c.good_copies OPERATOR(pg_catalog.=) 0 THEN c.damage END AS damage
   FROM walwarden.job AS j
  CROSS JOIN LATERAL
@@ -89,6 +90,7 @@ SELECT j.id AS job, j.schedule, c.storage, j.snapshot_at, j.snapshot_lsn, j.fina
 COMMENT ON VIEW walwarden.backups IS 'proven backups whose objects are in storage; nothing else is ever listed here';
 COMMENT ON COLUMN walwarden.backups.storage IS 'the storages that have it';
 COMMENT ON COLUMN walwarden.backups.missing_copies IS 'storages that should have it and do not: the copy is made later';
+COMMENT ON COLUMN walwarden.backups.filtered IS 'it does not hold all of the database: schemas, tables or rows were chosen or left out by patterns';
 COMMENT ON COLUMN walwarden.backups.verified_at IS 'when walwarden.verify() last found a copy good, apart from the proof at its end';
 COMMENT ON COLUMN walwarden.backups.verified IS 'how deep that was: manifest or full';
 COMMENT ON COLUMN walwarden.backups.tested_at IS 'when walwarden.restore_test() last brought it back as it must be';
@@ -119,6 +121,7 @@ SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definitio
        pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'timeout')::double precision) AS timeout,
        (s.definition OPERATOR(pg_catalog.->>) 'retries')::integer AS retries,
        pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'retry_delay')::double precision) AS retry_delay,
+       s.definition OPERATOR(pg_catalog.->) 'filter' AS filter,
        s.definition OPERATOR(pg_catalog.->>) 'verify_cron' AS verify_cron,
        coalesce(s.definition OPERATOR(pg_catalog.->>) 'verify_depth', 'full') AS verify_depth,
        CASE WHEN s.enabled THEN walwarden._next_run(d.id::text, s.name, 'verify', s.definition::text) END AS next_verify,

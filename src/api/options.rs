@@ -1,9 +1,12 @@
 //! The options of a backup as users give them.
 
+use crate::pg::caught::caught;
 use crate::pg::segment::MOST_COPIERS;
+use crate::pg::sql;
 use crate::worker::compression;
 use serde::de::DeserializeOwned;
 use walwarden_core::backup_options::BackupOptions;
+use walwarden_core::filter::{Filter, NamePattern, RelationPattern};
 use walwarden_core::{Error, Result};
 
 /// What the SQL functions put together.
@@ -15,11 +18,35 @@ pub fn read<T: DeserializeOwned>(json: &str) -> Result<T> {
 pub fn checked(given: BackupOptions) -> Result<BackupOptions> {
     given.validate()?;
     check_jobs(given.jobs)?;
+    check_patterns(&given.filter)?;
     let compression = match given.compression.as_deref().map(str::trim) {
         Some(wanted) => Some(compression::choose(Some(wanted))?.name()),
         None => None,
     };
     Ok(BackupOptions { compression, ..given })
+}
+
+/// That PostgreSQL can match names with them: whatever stands outside of double quotes is a regular expression.
+fn check_patterns(filter: &Filter) -> Result<()> {
+    for (rule, pattern, compiled) in filter.patterns()? {
+        let expressions = match compiled {
+            NamePattern::Schema(name) => vec![name],
+            NamePattern::Relation(RelationPattern { schema, name }) => {
+                schema.into_iter().chain([name]).collect()
+            }
+        };
+        for expression in expressions {
+            caught(|| sql::query("SELECT '' OPERATOR(pg_catalog.~) $1", &[Some(&expression)])).map_err(
+                |cause| {
+                    let message = format!("{} cannot have the pattern \"{pattern}\"", rule.argument());
+                    Error::invalid(message)
+                        .detail(cause.message)
+                        .hint("In double quotes a character has no meaning but its own: sales.\"log(old)\".")
+                },
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// How many copiers or loaders.

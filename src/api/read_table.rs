@@ -102,10 +102,11 @@ fn entries_of(toc: &Toc, subject: &Subject, table: &TableName) -> CoreResult<Has
         Ok(found) => Ok(found.rows.into_iter().collect()),
         Err(error) if error.class == ErrorClass::WrongState => {
             let tables = subject.manifest.tables.iter();
-            Ok(tables
+            let rows: HashSet<i32> = tables
                 .filter(|one| one.schema == table.schema && one.name == table.name)
                 .map(|one| one.dump_id)
-                .collect())
+                .collect();
+            if rows.is_empty() { Err(error) } else { Ok(rows) }
         }
         Err(error) => Err(error),
     }

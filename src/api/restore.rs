@@ -3,7 +3,7 @@
 use super::job::{queue, require_jobs_run, required, to_core, to_sql};
 use super::options;
 use super::schedule::check_name;
-use crate::catalog::backup;
+use crate::catalog::backup::{self, Backup};
 use crate::catalog::schedule;
 use crate::catalog::task::{DatabaseOrder, RestoreOrder, TableOrder, Task, TestOrder};
 use crate::error::report;
@@ -14,6 +14,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::Uuid;
 use walwarden_core::archive::TableName;
+use walwarden_core::manifest::Manifest;
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 
 /// Queue the restore of a backup; it starts when the transaction commits.
@@ -25,6 +26,17 @@ pub fn _restore(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid, Erro
         .map_err(report)
 }
 
+/// The backup; whoever asks for it is told if it does not hold all of its database.
+fn find(backup: Uuid) -> CoreResult<(Backup, Manifest)> {
+    let found = backup::find_restorable(backup)?;
+    if !found.1.filter.is_empty() {
+        pgrx::notice!(
+            "backup {backup} is filtered: it does not hold all of its database (filter in walwarden.manifest())"
+        );
+    }
+    Ok(found)
+}
+
 fn queue_restore(backup: Uuid, order: DatabaseOrder) -> CoreResult<Uuid> {
     options::check_jobs(order.choices.jobs)?;
     check_name("database", &order.database)?;
@@ -32,7 +44,7 @@ fn queue_restore(backup: Uuid, order: DatabaseOrder) -> CoreResult<Uuid> {
         return Err(Error::invalid("schema_only and data_only exclude each other"));
     }
     require_jobs_run()?;
-    let (of, manifest) = backup::find_restorable(backup)?;
+    let (of, manifest) = find(backup)?;
     identity::require(&manifest, order.choices.identity_file.as_deref())?;
     if order.data_only {
         check_data_only(&order)?;
@@ -71,7 +83,7 @@ pub fn _restore_table(job: Option<pgrx::Uuid>, order: Text) -> Result<pgrx::Uuid
 
 fn queue_table(backup: Uuid, order: TableOrder) -> CoreResult<Uuid> {
     require_jobs_run()?;
-    let (of, manifest) = backup::find_restorable(backup)?;
+    let (of, manifest) = find(backup)?;
     identity::require(&manifest, order.identity_file.as_deref())?;
     require_place(&order.into)?;
     queue(Task::Restore { backup, order: RestoreOrder::Table(order) }, None, &[of.storage.name])
@@ -148,7 +160,7 @@ fn queue_test(backup: Uuid, schedule: Option<&str>, order: TestOrder) -> CoreRes
     options::check_jobs(order.jobs)?;
     check_smoke(order.smoke.as_deref(), order.expect.as_deref())?;
     require_jobs_run()?;
-    let (of, manifest) = backup::find_restorable(backup)?;
+    let (of, manifest) = find(backup)?;
     identity::require(&manifest, order.identity_file.as_deref())?;
     let role = order.smoke.as_ref().map(|_| order.role.clone().unwrap_or_else(server::session_user));
     queue(Task::RestoreTest { backup, order: TestOrder { role, ..order } }, schedule, &[of.storage.name])

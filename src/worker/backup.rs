@@ -110,7 +110,7 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     workshop.globals = Some(Globals::start(&connection, workshop.io.waker())?);
     set_phase(&segment, Phase::Locking);
     let mut copiers = Copiers::start_first(workshop, &segment)?;
-    let (snapshot, sizes) = copiers.await_snapshot(job, workshop)?;
+    let snapshot = copiers.await_snapshot(job, workshop)?;
     let estimate = estimated_archive(segment.counters().estimated_bytes.load(Relaxed), compression);
     let (uploads, memory) = copies_of(&mut workshop.copies)?.start(&workshop.io, estimate)?;
 
@@ -120,9 +120,10 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         database: &prepared.database_bytes,
         snapshot: &snapshot.name,
         lock_group: segment.counters().first_copier.load(SeqCst),
+        filter: &workshop.options.filter,
     };
     let dump = workshop.dump.insert(Dump::start(&connection, &source, compression, &waker)?);
-    let contents = archive::read_contents(dump, &workshop.io, compression, &sizes)?;
+    let contents = archive::read_contents(dump, &workshop.io, compression, &snapshot.sizes)?;
     let globals = await_globals(workshop)?;
 
     segment.counters().copying_since.store(clock::now().timestamp_micros(), Relaxed);
@@ -159,6 +160,7 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         uploaded: &uploaded,
         compression,
         globals: &globals,
+        filter: &workshop.options.filter,
         key_id: key.public().key_id(),
     };
     let manifest = manifest::build(&facts)?;

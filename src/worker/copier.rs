@@ -4,6 +4,7 @@
 
 mod blockers;
 mod outlet;
+mod tables;
 mod unread;
 
 use crate::pg::bgworker::{self, Assignment};
@@ -19,9 +20,11 @@ use std::collections::HashSet;
 use std::ffi::CString;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
+use tables::Tables;
 use unread::Unread;
 use walwarden_core::archive::statement::statement_of_blocks;
-use walwarden_core::archive::{Blocks, PIECE_BYTES, PiecePlan, PlannedTable, TableSize};
+use walwarden_core::archive::{Blocks, PIECE_BYTES, PiecePlan, PlannedTable};
+use walwarden_core::filter::Filter;
 use walwarden_core::message::{CopierMessage, LeaderMessage};
 use walwarden_core::{Error, ErrorClass, Result};
 
@@ -118,11 +121,15 @@ fn prepare_session(database: u32) -> Result<()> {
 
 /// The first copier: takes the snapshot, copies with the others, and stays until all have read what they took.
 fn lead_copying(segment: &Segment, rows: &mut Sender, orders: &mut Receiver) -> Result<()> {
-    let locked = take_snapshot()?;
+    let Some(order) = next_order(orders)? else { return Ok(()) };
+    let LeaderMessage::Lock(filter) = order else { return Err(out_of_order()) };
+    let (tables, mut locked) = take_snapshot(&filter)?;
     caught(|| {
-        rows.send(&snapshot_message(segment)?.encode()?)?;
+        rows.send(&snapshot_message(segment, tables, &filter)?.encode()?)?;
         let Some(order) = next_order(orders)? else { return Ok(()) };
         let LeaderMessage::Plan { compression, plan, .. } = order else { return Err(out_of_order()) };
+        // pg_dump has found what its patterns match by itself; where a name has changed in between it is right.
+        lock_late(&mut locked, plan.tables.iter().map(|table| table.oid))?;
         let mut unread = Unread::of(&plan, &locked);
         copy_pieces(0, &plan, Outlet::new(compression, segment, rows, Some(&mut unread)))?;
         rows.send(&CopierMessage::Finished.encode()?)?;
@@ -162,32 +169,39 @@ fn out_of_order() -> Error {
     Error::internal("a leader's message is out of order")
 }
 
-/// Begin the transaction whose snapshot the backup shows, with every table locked before the snapshot is taken, so
-/// that no TRUNCATE or rewrite comes between. Tables made meanwhile are taken in by another round. Gives the tables that
-/// are locked.
-fn take_snapshot() -> Result<Vec<u32>> {
-    let mut tables = transaction::transaction(list_tables)?;
+/// Begin the transaction whose snapshot the backup shows, with every table of the backup locked before the snapshot is
+/// taken, so that no TRUNCATE or rewrite comes between. Tables made meanwhile are taken in by another round. Gives the
+/// tables as the snapshot shows them, and all that are locked.
+fn take_snapshot(filter: &Filter) -> Result<(Tables, Vec<u32>)> {
+    let mut locked = transaction::transaction(|| tables::list(filter))?.locked;
     for round in 1.. {
-        let locked: HashSet<u32> = tables.iter().copied().collect();
+        let known: HashSet<u32> = locked.iter().copied().collect();
         let seen = locking(|lock| {
             transaction::begin();
-            tables.iter().copied().for_each(lock);
+            locked.iter().copied().for_each(lock);
             transaction::push_transaction_snapshot();
-            list_tables()
+            tables::list(filter)
         })?;
-        if round >= LOCK_ROUNDS || seen.iter().all(|oid| locked.contains(oid)) {
-            // Those of a last round are locked late, as pg_dump itself does with all of them.
-            locking(|lock| {
-                seen.iter().copied().filter(|oid| !locked.contains(oid)).for_each(lock);
-                Ok(())
-            })?;
-            tables.extend(seen.iter().filter(|oid| !locked.contains(oid)));
-            break;
+        if round >= LOCK_ROUNDS || seen.locked.iter().all(|oid| known.contains(oid)) {
+            lock_late(&mut locked, seen.locked.iter().copied())?;
+            return Ok((seen, locked));
         }
         transaction::roll_back()?;
-        tables = seen;
+        locked = seen.locked;
     }
-    Ok(tables)
+    Err(Error::internal("no round of locking was the last"))
+}
+
+/// Lock those that are not locked yet, after the snapshot, as pg_dump itself does with all of them.
+fn lock_late(locked: &mut Vec<u32>, tables: impl Iterator<Item = u32>) -> Result<()> {
+    let known: HashSet<u32> = locked.iter().copied().collect();
+    let late: Vec<u32> = tables.filter(|oid| !known.contains(oid)).collect();
+    locking(|lock| {
+        late.iter().copied().for_each(lock);
+        Ok(())
+    })?;
+    locked.extend(late);
+    Ok(())
 }
 
 /// Do something that locks tables with the function it gets. When one is not to be had in time, the error names those who
@@ -210,60 +224,33 @@ fn lock_timeout() -> Duration {
     Duration::from_millis(u64::try_from(crate::guc::LOCK_TIMEOUT.get()).unwrap_or_default())
 }
 
-/// The tables that pg_dump will lock: permanent and unlogged ones, partitioned ones, and of an extension's tables
-/// those it declared as configuration.
-const DUMPED_TABLES: &str = "FROM pg_catalog.pg_class c \
-     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
-       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'walwarden') \
-       AND n.nspname NOT LIKE 'pg\\_toast%' \
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
-                       JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid \
-                       WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' \
-                         AND d.refclassid = 'pg_catalog.pg_extension'::regclass \
-                         AND (e.extconfig IS NULL OR c.oid <> ALL (e.extconfig)))";
-
-fn list_tables() -> Result<Vec<u32>> {
-    let rows = sql::query(&format!("SELECT c.oid {DUMPED_TABLES} ORDER BY c.oid"), &[])?;
-    rows.iter().map(|row| row.parse(0)).collect()
-}
-
-/// How large the tables are now, after the snapshot: whatever it shows lies within. Only ordinary heaps are listed.
-fn measure_tables() -> Result<Vec<TableSize>> {
-    let rows = sql::query(
-        &format!(
-            "SELECT s.oid, s.heap / current_setting('block_size')::bigint, s.heap + coalesce(s.toast, 0) \
-             FROM (SELECT c.oid, pg_relation_size(c.oid) AS heap, \
-                          CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END AS toast \
-                   {DUMPED_TABLES} AND c.relkind = 'r' \
-                     AND c.relam = (SELECT a.oid FROM pg_catalog.pg_am a WHERE a.amname = 'heap')) AS s"
-        ),
-        &[],
-    )?;
-    rows.iter()
-        .map(|row| Ok(TableSize { oid: row.parse(0)?, blocks: row.parse(1)?, bytes: row.parse(2)? }))
-        .collect()
-}
-
 fn large_object_bytes() -> Result<u64> {
     sql::query_one("SELECT pg_relation_size('pg_catalog.pg_largeobject')", &[])?
         .ok_or_else(|| Error::internal("the large objects have no size"))?
         .parse(0)
 }
 
-fn snapshot_message(segment: &Segment) -> Result<CopierMessage<'static>> {
+fn snapshot_message(segment: &Segment, tables: Tables, filter: &Filter) -> Result<CopierMessage<'static>> {
     let row = sql::query_one(
         "SELECT pg_catalog.pg_export_snapshot(), (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint",
         &[],
     )?
     .ok_or_else(|| Error::internal("no snapshot was exported"))?;
     let taken_at_micros = clock::now().timestamp_micros();
-    let mut sizes = measure_tables()?;
-    let estimate = sizes.iter().map(|size| size.bytes).sum::<u64>() + large_object_bytes()?;
+    let mut sizes = tables.measure()?;
+    // pg_dump leaves large objects out of what only has some schemas or tables.
+    let large_objects = if filter.has_includes() { 0 } else { large_object_bytes()? };
+    let estimate = sizes.iter().map(|size| size.bytes).sum::<u64>() + large_objects;
     segment.counters().estimated_bytes.store(estimate, Relaxed);
     // The others are one piece whatever their size.
     sizes.retain(|size| size.bytes > PIECE_BYTES);
-    Ok(CopierMessage::SnapshotReady { snapshot: row.text(0)?, lsn: row.parse(1)?, taken_at_micros, sizes })
+    Ok(CopierMessage::SnapshotReady {
+        snapshot: row.text(0)?,
+        lsn: row.parse(1)?,
+        taken_at_micros,
+        sizes,
+        without_rows: tables.without_rows,
+    })
 }
 
 /// Take pieces and copy them until none is left.

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::schedule::Retries;
 
 /// The longest time limit and the longest pause between attempts, seconds: a week.
@@ -35,6 +36,9 @@ pub struct BackupOptions {
     /// Seconds until the first of them; each later one waits twice as long as the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_delay: Option<u32>,
+    /// What is in it.
+    #[serde(skip_serializing_if = "Filter::is_empty")]
+    pub filter: Filter,
 }
 
 impl BackupOptions {
@@ -46,7 +50,8 @@ impl BackupOptions {
         }
     }
 
-    /// These, and where they leave it open, `others`.
+    /// These, and where they leave it open, `others`. A filter is one choice: given any pattern, those of `others` do not
+    /// count.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         Self {
@@ -56,6 +61,7 @@ impl BackupOptions {
             timeout: self.timeout.or(others.timeout),
             retries: self.retries.or(others.retries),
             retry_delay: self.retry_delay.or(others.retry_delay),
+            filter: if self.filter.is_empty() { others.filter } else { self.filter },
         }
     }
 
@@ -73,6 +79,6 @@ impl BackupOptions {
         if self.retry_delay.is_some_and(|seconds| !(1..=LONGEST).contains(&u64::from(seconds))) {
             return Err(Error::invalid("retry_delay must be at least one second and at most a week"));
         }
-        Ok(())
+        self.filter.validate()
     }
 }

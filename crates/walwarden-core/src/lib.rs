@@ -12,6 +12,7 @@ pub mod capacity;
 pub mod discovery;
 pub mod error;
 pub mod examination;
+pub mod filter;
 pub mod globals;
 pub mod job;
 pub mod key;

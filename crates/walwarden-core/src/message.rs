@@ -8,6 +8,7 @@ use crate::archive::wire::{WireReader, put_bytes, put_optional_text};
 use crate::archive::{Algorithm, Compression, LoadPlan, PiecePlan, PieceSummary, TableLoad, TableSize};
 use crate::error::{Error, ErrorClass, Result};
 use crate::examination::Examination;
+use crate::filter::Filter;
 
 /// Version of the messages' encoding.
 const VERSION: u8 = 4;
@@ -17,6 +18,7 @@ const TAG_PIECE_BYTES: u8 = b'B';
 const TAG_PIECE_END: u8 = b'E';
 const TAG_FINISHED: u8 = b'F';
 const TAG_FAILED: u8 = b'X';
+const TAG_LOCK: u8 = b'K';
 const TAG_PLAN: u8 = b'P';
 const TAG_LOAD: u8 = b'L';
 const TAG_DONE: u8 = b'D';
@@ -46,6 +48,8 @@ pub enum CopierMessage<'a> {
         taken_at_micros: i64,
         /// The tables that may be cut, as large as they are since the snapshot.
         sizes: Vec<TableSize>,
+        /// The oids of the tables whose rows are left out by a pattern.
+        without_rows: Vec<u32>,
     },
     /// Framed chunks of a piece, in order.
     PieceBytes {
@@ -81,19 +85,19 @@ impl<'a> CopierMessage<'a> {
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         match self {
-            Self::SnapshotReady { snapshot, lsn, taken_at_micros, sizes } => {
+            Self::SnapshotReady { snapshot, lsn, taken_at_micros, sizes, without_rows } => {
                 out.extend_from_slice(&[TAG_SNAPSHOT_READY, VERSION]);
                 out.extend_from_slice(&lsn.to_le_bytes());
                 out.extend_from_slice(&taken_at_micros.to_le_bytes());
                 put_bytes(&mut out, snapshot.as_bytes())?;
-                let count = u32::try_from(sizes.len())
-                    .map_err(|_| Error::internal("could not encode the sizes of so many tables"))?;
-                out.extend_from_slice(&count.to_le_bytes());
+                out.extend_from_slice(&count_of(sizes)?.to_le_bytes());
                 for TableSize { oid, blocks, bytes } in sizes {
                     out.extend_from_slice(&oid.to_le_bytes());
                     out.extend_from_slice(&blocks.to_le_bytes());
                     out.extend_from_slice(&bytes.to_le_bytes());
                 }
+                out.extend_from_slice(&count_of(without_rows)?.to_le_bytes());
+                without_rows.iter().for_each(|oid| out.extend_from_slice(&oid.to_le_bytes()));
             }
             Self::PieceBytes { piece, bytes } => {
                 out.extend_from_slice(&piece_bytes_header(*piece));
@@ -138,7 +142,11 @@ impl<'a> CopierMessage<'a> {
                     let (oid, blocks) = (reader.u32()?, reader.u32()?);
                     sizes.push(TableSize { oid, blocks, bytes: reader.u64()? });
                 }
-                Self::SnapshotReady { snapshot, lsn, taken_at_micros, sizes }
+                let mut without_rows = Vec::new();
+                for _ in 0..reader.u32()? {
+                    without_rows.push(reader.u32()?);
+                }
+                Self::SnapshotReady { snapshot, lsn, taken_at_micros, sizes, without_rows }
             }
             TAG_PIECE_BYTES => Self::PieceBytes { piece: reader.u32()?, bytes: reader.remainder() },
             TAG_PIECE_END => Self::PieceEnd {
@@ -201,6 +209,8 @@ pub enum LeaderMessage {
     },
     /// What to examine.
     Examine(Examination),
+    /// Which tables to lock before the snapshot is taken: the first that the first copier is told.
+    Lock(Filter),
     /// What to copy.
     Plan {
         /// The snapshot to copy under, for a copier that has not taken it itself.
@@ -242,6 +252,12 @@ impl LeaderMessage {
                     .map_err(|cause| Error::internal(format!("could not encode an examination: {cause}")))?;
                 Ok(out)
             }
+            Self::Lock(filter) => {
+                let mut out = vec![TAG_LOCK, VERSION];
+                serde_json::to_writer(&mut out, filter)
+                    .map_err(|cause| Error::internal(format!("could not encode a filter: {cause}")))?;
+                Ok(out)
+            }
             Self::Plan { snapshot, compression, plan } => {
                 let mut out = vec![TAG_PLAN, VERSION];
                 put_bytes(&mut out, snapshot.as_bytes())?;
@@ -261,6 +277,12 @@ impl LeaderMessage {
                 let snapshot = reader.text()?;
                 let compression = Compression::parse(&reader.text()?)?;
                 Ok(Self::Plan { snapshot, compression, plan: PiecePlan::decode(reader.remainder())? })
+            }
+            TAG_LOCK => {
+                check_version(&mut reader)?;
+                serde_json::from_slice(reader.remainder())
+                    .map(Self::Lock)
+                    .map_err(|cause| reader.malformed(cause.to_string()))
             }
             TAG_LOAD => {
                 check_version(&mut reader)?;
@@ -292,6 +314,10 @@ impl LeaderMessage {
             tag => Err(reader.malformed(format!("its tag is {tag}"))),
         }
     }
+}
+
+fn count_of<T>(items: &[T]) -> Result<u32> {
+    u32::try_from(items.len()).map_err(|_| Error::internal("could not encode a list of so many tables"))
 }
 
 fn check_version(reader: &mut WireReader<'_>) -> Result<()> {
@@ -326,6 +352,7 @@ mod tests {
                     lsn: 0x16_b374_d848,
                     taken_at_micros: -2,
                     sizes: vec![TableSize { oid: 258, blocks: 3, bytes: 4 }],
+                    without_rows: vec![259],
                 },
                 [
                     b"S\x04".as_slice(),
@@ -333,6 +360,7 @@ mod tests {
                     &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
                     b"\x06\0\0\x000000-1",
                     b"\x01\0\0\0\x02\x01\0\0\x03\0\0\0\x04\0\0\0\0\0\0\0",
+                    b"\x01\0\0\0\x03\x01\0\0",
                 ]
                 .concat(),
             ),
@@ -403,12 +431,14 @@ mod tests {
             indexes: vec![],
         };
         let examination = Examination { smoke: Some("SELECT 1".into()), ..Examination::default() };
+        let filter = Filter { tables: vec!["a.\"B\"".into()], ..Filter::default() };
         let lock = Lock { identity_file: "/key".into(), size: 1 << 40, stored_size: 1 << 41 };
         for message in [
             load(None, None),
             load(None, Some(table.clone())),
             load(Some(lock), Some(table)),
             LeaderMessage::Examine(examination),
+            LeaderMessage::Lock(filter),
         ] {
             let bytes = message.encode().unwrap();
             assert_eq!(LeaderMessage::decode(&bytes).unwrap(), message);
@@ -470,11 +500,12 @@ mod tests {
             lsn in any::<u64>(),
             taken_at_micros in any::<i64>(),
             sizes in prop::collection::vec((any::<u32>(), any::<u32>(), any::<u64>()), 0..9),
+            without_rows in prop::collection::vec(any::<u32>(), 0..9),
         ) {
             let sizes = sizes.into_iter().map(|(oid, blocks, bytes)| TableSize { oid, blocks, bytes }).collect();
             let error = Error { class, message: message.clone(), detail, hint };
             for message in [
-                CopierMessage::SnapshotReady { snapshot: message, lsn, taken_at_micros, sizes },
+                CopierMessage::SnapshotReady { snapshot: message, lsn, taken_at_micros, sizes, without_rows },
                 CopierMessage::Failed { error },
             ] {
                 let bytes = message.encode().unwrap();

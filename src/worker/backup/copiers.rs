@@ -27,6 +27,10 @@ pub struct Snapshot {
     pub lsn: u64,
     /// When it was taken.
     pub at: DateTime<Utc>,
+    /// The tables that may be cut.
+    pub sizes: Vec<TableSize>,
+    /// The tables whose rows are left out by a pattern.
+    pub without_rows: Vec<u32>,
 }
 
 /// The leader's ends of the queues, one pair a copier.
@@ -41,10 +45,12 @@ pub fn default_jobs() -> i32 {
 }
 
 impl Copiers {
-    /// Start the first one, which takes the snapshot.
+    /// Start the first one, which locks the tables of the backup and takes the snapshot.
     pub fn start_first(workshop: &mut Workshop, segment: &Segment) -> Result<Self> {
         let mut copiers = Self { rows: Vec::new(), orders: Vec::new() };
         copiers.start_one(workshop, segment)?;
+        let tables = LeaderMessage::Lock(workshop.options.filter.clone());
+        copiers.send_to_all(workshop, &tables)?;
         Ok(copiers)
     }
 
@@ -61,8 +67,8 @@ impl Copiers {
         Ok(())
     }
 
-    /// Wait for the snapshot of the first; the tables that may be cut come with it.
-    pub fn await_snapshot(&mut self, job: &Job, workshop: &Workshop) -> Result<(Snapshot, Vec<TableSize>)> {
+    /// Wait for the snapshot of the first, and what it knows of the tables.
+    pub fn await_snapshot(&mut self, job: &Job, workshop: &Workshop) -> Result<Snapshot> {
         let (first, _) = self.rows.first_mut().ok_or_else(copier_gone)?;
         let mut pulse = Pulse::new();
         let message = loop {
@@ -75,13 +81,15 @@ impl Copiers {
                 }
             }
         };
-        let CopierMessage::SnapshotReady { snapshot: name, lsn, taken_at_micros, sizes } = message else {
+        let CopierMessage::SnapshotReady { snapshot: name, lsn, taken_at_micros, sizes, without_rows } =
+            message
+        else {
             return Err(unexpected(message));
         };
         let at = DateTime::from_timestamp_micros(taken_at_micros)
             .ok_or_else(|| Error::internal("the time of a snapshot is out of range"))?;
         transaction(|| job::set_snapshot(job.id, at, &Lsn(lsn).to_string()))?;
-        Ok((Snapshot { name, lsn, at }, sizes))
+        Ok(Snapshot { name, lsn, at, sizes, without_rows })
     }
 
     /// Start the others: as many as are wanted, as there are pieces for, and as there are slots. The job's row says how

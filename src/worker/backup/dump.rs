@@ -1,16 +1,18 @@
 //! pg_dump as the source of the table of contents and of large objects: a child of the leader, read by a thread that hands
 //! over what it reads.
 
-use crate::pg::random;
+use crate::pg::transaction::transaction;
 use crate::pg::waker::Waker;
+use crate::pg::{random, text};
 use crate::worker::child::{Connection, Running, reading_thread};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ChildStdout;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use walwarden_core::archive::statement::statement_from_block;
 use walwarden_core::archive::{ArchiveReader, BlockStart, Compression, PieceEncoder, PieceSummary, Toc};
+use walwarden_core::filter::Filter;
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// A COPY statement is never longer: 1600 columns of quoted names.
@@ -49,6 +51,8 @@ pub struct Source<'a> {
     pub snapshot: &'a str,
     /// The process that holds the tables' locks: pg_dump's session joins its lock group.
     pub lock_group: i32,
+    /// What of the database.
+    pub filter: &'a Filter,
 }
 
 /// A running pg_dump and the thread that reads it.
@@ -69,6 +73,7 @@ impl Dump {
         let secret = hex::encode(random::bytes::<16>()?);
         command
             .args(["--format=custom", "--compress=0", "--snapshot", source.snapshot])
+            .args(switches(source.filter)?)
             .env("PGDATABASE", OsStr::from_bytes(source.database))
             .env(
                 "PGOPTIONS",
@@ -109,6 +114,16 @@ impl Dump {
     pub fn explain(self, error: Error) -> Error {
         self.running.explain(error)
     }
+}
+
+/// In the database's encoding, which is pg_dump's, too.
+fn switches(filter: &Filter) -> Result<Vec<OsString>> {
+    let switches = filter.pg_dump_arguments();
+    // What conversions there are stands in a catalog.
+    transaction(|| {
+        let encoded = switches.iter().map(|switch| text::to_server(switch).into_bytes());
+        Ok(encoded.map(OsString::from_vec).collect())
+    })
 }
 
 /// The reading thread's way to the main thread.

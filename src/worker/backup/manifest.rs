@@ -8,8 +8,9 @@ use crate::catalog::audit;
 use crate::catalog::job::{self, Job};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, server, text};
-use std::collections::HashMap;
-use walwarden_core::archive::{BlockIndex, Compression, TocEntry};
+use std::collections::{HashMap, HashSet};
+use walwarden_core::archive::{BlockIndex, Compression, TableName, TocEntry, desc};
+use walwarden_core::filter::Filter;
 use walwarden_core::manifest::{
     Archive, AuditHead, Database, Extension, Format, LargeObjects, Lsn, Manifest, ManifestJob, Part, Piece,
     ScheduleEntry, ServerVersion, Sha256Sum, Snapshot, StoredObject, Table, Tools, Totals,
@@ -38,6 +39,8 @@ pub struct Facts<'a> {
     pub compression: Compression,
     /// Its globals.
     pub globals: &'a PutObject,
+    /// What of the database it holds.
+    pub filter: &'a Filter,
     /// The key that will sign it.
     pub key_id: String,
 }
@@ -47,9 +50,11 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
     let Facts { job, prepared, keys, snapshot, contents, assembled, uploaded, .. } = facts;
     let header = &contents.toc.header;
     // Names are converted from the database's encoding, which needs a transaction.
-    let (head, started_at, tables, pg_dump) = transaction(|| {
+    let (head, started_at, tables, tables_without_data, pg_dump) = transaction(|| {
         let tables = tables(contents, &assembled.blocks)?;
-        Ok((audit::head()?, job::started_at(job.id)?, tables, readable(header.dump_version.as_deref())))
+        let without_data = tables_without_data(contents, &snapshot.without_rows);
+        let pg_dump = readable(header.dump_version.as_deref());
+        Ok((audit::head()?, job::started_at(job.id)?, tables, without_data, pg_dump))
     })?;
     let manifest = Manifest {
         format: Format::current(),
@@ -98,9 +103,12 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
             encryption: None,
         }),
         tables,
+        filter: facts.filter.clone(),
+        tables_without_data,
         large_objects: LargeObjects {
             count: assembled.large_objects,
             raw_bytes: assembled.large_object_bytes,
+            left_out: facts.filter.has_includes(),
         },
         totals: Totals {
             tables: assembled.blocks.len() as u64,
@@ -152,6 +160,19 @@ fn tables(contents: &Contents, blocks: &[BlockIndex]) -> Result<Vec<Table>> {
                     })
                     .collect(),
             })
+        })
+        .collect()
+}
+
+/// In the order of the archive. What an extension makes has no definition in it.
+fn tables_without_data(contents: &Contents, oids: &[u32]) -> Vec<TableName> {
+    let oids: HashSet<u32> = oids.iter().copied().collect();
+    let is_one = |entry: &&TocEntry| entry.desc == desc::TABLE && oids.contains(&entry.oid);
+    let entries = contents.toc.entries.iter().filter(is_one);
+    entries
+        .map(|entry| TableName {
+            schema: readable(entry.namespace.as_deref()),
+            name: readable(Some(&entry.tag)),
         })
         .collect()
 }

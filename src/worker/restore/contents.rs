@@ -4,9 +4,10 @@ use crate::pg::text;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::subject::Subject;
+use std::collections::HashSet;
 use std::ops::Range;
 use walwarden_core::archive::{
-    Algorithm, ArchiveReader, Selection, TableEntries, TableName, Toc, first_chunk,
+    Algorithm, ArchiveReader, QualifiedName, Selection, TableEntries, TableName, Toc, first_chunk,
 };
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::Part;
@@ -25,11 +26,16 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Leave out of it what is not wanted.
+    /// Leave out of it what is not wanted, and what is without what a filter left out.
     pub fn select(&mut self, selection: &Selection, subject: &Subject) -> Result<()> {
         let encoding = &subject.manifest.database.encoding;
         // What conversions there are stands in a catalog.
-        transaction(|| selection.apply(&mut self.toc, |name| text::to_encoding(name, encoding)))
+        transaction(|| {
+            if !subject.manifest.filter.is_empty() {
+                self.toc.make_restorable(&tables_without_data(subject)?);
+            }
+            selection.apply(&mut self.toc, |name| text::to_encoding(name, encoding))
+        })
     }
 }
 
@@ -50,7 +56,25 @@ pub fn read_toc(io: &Io, subject: &Subject) -> Result<Toc> {
 /// What the archive has of this table. Must run inside a transaction, for what conversions there are stands in a catalog.
 pub fn find_table(toc: &Toc, subject: &Subject, table: &TableName) -> Result<TableEntries> {
     let name = |name: &str| text::to_encoding(name, &subject.manifest.database.encoding);
-    toc.table(&name(&table.schema)?, &name(&table.name)?)
+    let found = toc.table(&name(&table.schema)?, &name(&table.name)?)?;
+    let without_data = tables_without_data(subject)?;
+    if let Some(empty) = found.names.iter().find(|name| without_data.contains(name)) {
+        let readable = |name: &[u8]| text::from_server_lossy(name);
+        let empty = TableName { schema: readable(&empty.schema), name: readable(&empty.name) };
+        return Err(Error::new(ErrorClass::WrongState, format!("the backup has no rows of table {empty}"))
+            .detail("They were left out by a pattern of exclude_table_data.")
+            .hint("Its definition is in the backup: walwarden.restore() makes it, empty."));
+    }
+    Ok(found)
+}
+
+/// Must run inside a transaction.
+fn tables_without_data(subject: &Subject) -> Result<HashSet<QualifiedName>> {
+    let encode = |name: &str| text::to_encoding(name, &subject.manifest.database.encoding);
+    let tables = subject.manifest.tables_without_data.iter();
+    tables
+        .map(|table| Ok(QualifiedName { schema: encode(&table.schema)?, name: encode(&table.name)? }))
+        .collect()
 }
 
 fn read_with_end(io: &Io, subject: &Subject) -> Result<(Toc, u64)> {

@@ -55,6 +55,23 @@ impl Scratch {
         subject: &Subject,
         segment: &Segment,
     ) -> Result<(String, ArchiveFacts)> {
+        self.make_all(job, subject, segment).map_err(|error| {
+            let may_be_missing = error.class == ErrorClass::ChildProcess && error.hint.is_none();
+            if may_be_missing && !subject.manifest.filter.is_empty() {
+                return error.hint(
+                    "The backup is filtered: it may not have what this needs. See filter in walwarden.manifest().",
+                );
+            }
+            error
+        })
+    }
+
+    fn make_all(
+        &mut self,
+        job: &Job,
+        subject: &Subject,
+        segment: &Segment,
+    ) -> Result<(String, ArchiveFacts)> {
         let mut contents = contents::read(&self.hands.io, subject)?;
         contents.select(&self.choices.selection, subject)?;
         let programs = Programs {

@@ -67,7 +67,7 @@ impl<'a> Closure<'a> {
         self.ban(orphans);
     }
 
-    fn ban(&mut self, mut next: Vec<usize>) {
+    pub(super) fn ban(&mut self, mut next: Vec<usize>) {
         while let Some(index) = next.pop() {
             if self.graph.kinds[index] != Kind::Archive && !self.banned[index] {
                 self.banned[index] = true;
@@ -80,6 +80,12 @@ impl<'a> Closure<'a> {
     pub(super) fn take_everything(&mut self) {
         self.kept = self.banned.iter().map(|banned| !banned).collect();
         self.asked = (0..self.kept.len()).filter(|&index| self.kept[index]).collect();
+    }
+
+    /// Tables that come empty.
+    pub(super) fn forget_rows(&mut self, comes_empty: impl Fn(usize) -> bool) {
+        let graph = self.graph;
+        self.asked.retain(|&index| graph.desc(index) != desc::TABLE || !comes_empty(index));
     }
 
     /// Keeps what is named, what it needs, and what belongs to any of it.

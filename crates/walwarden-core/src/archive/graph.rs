@@ -328,6 +328,17 @@ impl<'a> Graph<'a> {
         self.attached_to(table?).map(|attached| attached.attach)
     }
 
+    /// Whether an index would be attached to one that is not in the archive.
+    pub(super) fn lacks_an_index(&self, attach: usize) -> bool {
+        attached(self.definition(attach)).is_some_and(|pair| {
+            let is_there = |name| {
+                let mut indexes = self.dependencies(attach).filter(|&other| is_index(&self.entries[other]));
+                indexes.any(|index| self.is_index_called(index, name))
+            };
+            !pair.iter().all(is_there)
+        })
+    }
+
     fn is_index_called(&self, index: usize, name: &QualifiedName) -> bool {
         let entry = &self.entries[index];
         entry.namespace.as_deref() == Some(&name.schema) && tag_ends_with(&entry.tag, &name.name)

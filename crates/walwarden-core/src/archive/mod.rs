@@ -18,6 +18,7 @@ mod copy_rows;
 mod definition;
 mod deflate;
 mod edit;
+mod filtered;
 mod graph;
 mod header;
 mod inflate;

@@ -12,6 +12,8 @@ use crate::error::{Error, ErrorClass, Result};
 pub struct TableEntries {
     /// The entry of its definition.
     pub table: i32,
+    /// Its name, and those of its partitions.
+    pub names: Vec<QualifiedName>,
     /// The tables whose columns it inherits. The one that it is a partition of is not among them: its definition has all
     /// its columns.
     pub parents: Vec<QualifiedName>,
@@ -47,6 +49,10 @@ impl Toc {
         }
         let belongs = |index: usize| graph.owner(index).is_some_and(|owner| is_of_it[owner]);
         let rows = graph.with_desc(desc::TABLE_DATA).filter(|&index| belongs(index));
+        let names = (0..self.entries.len()).filter(|&index| is_of_it[index]).map(|index| QualifiedName {
+            schema: self.entries[index].namespace.clone().unwrap_or_default(),
+            name: self.entries[index].tag.clone(),
+        });
         let definition = |index: usize| self.entries[index].definition.clone().unwrap_or_default();
         let keys = (0..self.entries.len()).filter(|&index| {
             graph.kinds[index] == Kind::Link
@@ -55,6 +61,7 @@ impl Toc {
         });
         Ok(TableEntries {
             table: self.entries[table].dump_id,
+            names: names.collect(),
             parents: inherits(&definition(table)),
             rows: rows.map(|index| self.entries[index].dump_id).collect(),
             keys: keys.map(definition).collect(),

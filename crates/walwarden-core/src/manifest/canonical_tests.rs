@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::canonical::{MAX_DEPTH, decode, encode};
 use super::*;
+use crate::archive::TableName;
 use crate::error::ErrorClass;
 use crate::job::Depth;
 
@@ -304,6 +305,21 @@ proptest! {
         let _ = parse(&bytes);
         let _ = decode(&bytes);
     }
+}
+
+#[test]
+fn what_was_left_out_is_said_and_comes_back() {
+    let mut manifest = sample::manifest();
+    assert!(!text(&to_canonical_bytes(&manifest).unwrap()).contains("filter"));
+    manifest.filter.exclude_table_data.push("public.\"Log\"".to_owned());
+    manifest.tables_without_data.push(TableName { schema: "public".into(), name: "Log".into() });
+    manifest.large_objects.left_out = true;
+    let bytes = to_canonical_bytes(&manifest).unwrap();
+    let said = text(&bytes);
+    assert!(said.contains(r#""filter":{"exclude_table_data":["public.\"Log\""]}"#), "{said}");
+    assert!(said.contains(r#""large_objects":{"count":2,"left_out":true,"raw_bytes":4096}"#), "{said}");
+    assert!(said.contains(r#""tables_without_data":[{"name":"Log","schema":"public"}]"#), "{said}");
+    assert_eq!(parse(&bytes).unwrap(), manifest);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use super::integer::{decimal_text, exact};
 use super::lsn::Lsn;
 use super::sha256_sum::Sha256Sum;
 use super::timestamp;
+use crate::archive::TableName;
+use crate::filter::Filter;
 use crate::job::Trigger;
 use crate::schedule::Definition;
 
@@ -44,6 +46,13 @@ pub struct Manifest {
     pub globals: Option<StoredObject>,
     /// The tables whose data the archive holds, in the order of the archive.
     pub tables: Vec<Table>,
+    /// What of the database the archive holds; absent when all of it. With `schemas` or `tables` it holds nothing that is
+    /// in no schema, such as extensions, publications and large objects.
+    #[serde(default, skip_serializing_if = "Filter::is_empty")]
+    pub filter: Filter,
+    /// The tables whose rows the filter left out, and whose definition the archive holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables_without_data: Vec<TableName>,
     /// The large objects the archive holds.
     pub large_objects: LargeObjects,
     /// Sums over `tables`.
@@ -310,6 +319,9 @@ pub struct LargeObjects {
     /// The size of their data before compression, bytes.
     #[serde(with = "exact")]
     pub raw_bytes: u64,
+    /// The filter left out those that there were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
 }
 
 /// Sums over the tables; large objects are not among them.

@@ -4,6 +4,7 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use super::*;
+use crate::filter::Filter;
 use crate::job::Trigger;
 use crate::schedule::Definition;
 
@@ -90,7 +91,9 @@ pub(crate) fn manifest() -> Manifest {
                 pieces: vec![],
             },
         ],
-        large_objects: LargeObjects { count: 2, raw_bytes: 4_096 },
+        filter: Filter::default(),
+        tables_without_data: vec![],
+        large_objects: LargeObjects { count: 2, raw_bytes: 4_096, left_out: false },
         totals: Totals { tables: 2, rows: 1_000_000, raw_bytes: 30_000_000 },
         schedules: vec![
             ScheduleEntry {

@@ -51,6 +51,7 @@ fn manifest_of(bytes: &[u8], compression: Compression, blocks: &[Block], index: 
     manifest.large_objects = LargeObjects {
         count: objects.len() as u64,
         raw_bytes: objects.iter().flat_map(|(_, pieces)| pieces).map(|piece| piece.len() as u64).sum(),
+        left_out: false,
     };
     manifest
 }

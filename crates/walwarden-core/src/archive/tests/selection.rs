@@ -1,9 +1,11 @@
 //! Parts of an archive whose entries are as pg_dump makes them.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 
 use crate::archive::tests::samples::{entry, table_data, toc};
-use crate::archive::{Section, Selection, TableName, Toc, TocEntry, wait_for_descendants};
+use crate::archive::{QualifiedName, Section, Selection, TableName, Toc, TocEntry, wait_for_descendants};
 use crate::error::{ErrorClass, Result};
 
 fn with(entry: TocEntry, dependencies: &[i32]) -> TocEntry {
@@ -368,11 +370,81 @@ fn names_are_looked_for_in_the_encoding_of_the_archive() {
     assert_eq!(ids(&toc), [1]);
 }
 
+/// What pg_dump leaves out by a pattern, it leaves out without a word.
+fn shop_without(gone: &[i32]) -> Toc {
+    let mut toc = shop();
+    toc.entries.retain(|entry| !gone.contains(&entry.dump_id));
+    for entry in &mut toc.entries {
+        entry.dependencies.retain(|id| !gone.contains(id));
+    }
+    toc
+}
+
+/// The entries that are left out of such an archive because they cannot be restored.
+fn lacking(gone: &[i32], without_rows: &[(&str, &str)]) -> (Vec<i32>, Toc) {
+    let before = shop_without(gone);
+    let named = |(schema, name): &(&str, &str)| QualifiedName {
+        schema: schema.as_bytes().to_vec(),
+        name: name.as_bytes().to_vec(),
+    };
+    let mut after = before.clone();
+    after.make_restorable(&without_rows.iter().map(named).collect());
+    let kept = ids(&after);
+    (ids(&before).into_iter().filter(|id| !kept.contains(id)).collect(), after)
+}
+
+#[test]
+fn what_a_filtered_backup_cannot_bring_back_is_left_out() {
+    let (nothing, same) = lacking(&[], &[]);
+    assert_eq!((nothing, same), (vec![], shop()));
+    // The table of customers, and with it what belongs to it.
+    let customers = [30, 31, 32, 33, 34, 35, 36, 130, 134, 182, 200, 211, 213, 214, 221];
+    assert_eq!(lacking(&customers, &[]).0, [208, 209]);
+    // Its rows: the orders would not find them, and the view over them would show something that never was.
+    assert_eq!(lacking(&[130, 182], &[("a", "cust")]).0, [202, 208, 209]);
+    // Orders without rows have nothing to find.
+    assert_eq!(lacking(&[130, 140, 182], &[("a", "cust"), ("b", "ord")]).0, [202]);
+    // Those of one partition.
+    assert_eq!(lacking(&[152], &[("b", "ev2")]).0, [210]);
+    // The whole table without its partitions, which are tables of their own then and take their rows themselves.
+    let (gone, toc) = lacking(&[50, 203], &[]);
+    assert_eq!(gone, [53, 54, 206, 207, 210]);
+    let rows = toc.entries.iter().find(|entry| entry.dump_id == 152).unwrap();
+    assert_eq!(rows.copy_statement.as_deref(), Some(b"COPY \"b\".\"ev2\" (x) FROM stdin;\n".as_slice()));
+}
+
+#[test]
+fn the_schemas_that_a_filtered_backup_lacks_are_made_before_what_is_in_them() {
+    let (gone, toc) = lacking(&[10, 11], &[]);
+    assert_eq!(gone, Vec::<i32>::new());
+    let place = |id: i32| toc.entries.iter().position(|entry| entry.dump_id == id).unwrap();
+    let (a, b) = (222, 223);
+    let definition = |id: i32| toc.entries[place(id)].definition.clone().unwrap();
+    assert_eq!(definition(a), b"CREATE SCHEMA IF NOT EXISTS \"a\";\n");
+    assert_eq!(definition(b), b"CREATE SCHEMA IF NOT EXISTS \"b\";\n");
+    assert!(place(a) < place(30) && place(b) < place(20) && place(b) < place(12), "an extension's, too");
+    assert!(place(4) < place(a), "in the new database");
+    assert!(toc.entries[place(40)].dependencies.contains(&b));
+    // Asked for by its name, this one comes with a statement that no new database takes.
+    let mut public = shop_without(&[10]);
+    public.entries.insert(4, defined(pre(10, "SCHEMA", ".public", &[]), "CREATE SCHEMA public;\n\n\n"));
+    public.make_restorable(&HashSet::new());
+    let entry = public.entries.iter().find(|entry| entry.tag == b"public").unwrap();
+    assert!(entry.definition.as_deref().unwrap().starts_with(b"--"));
+    // So a part of it brings the schema along.
+    let mut part = toc.clone();
+    let only = Selection { tables: tables(&["b.ord"]), ..Selection::default() };
+    only.apply(&mut part, encoded).unwrap();
+    assert!(ids(&part).contains(&b) && !ids(&part).contains(&a));
+}
+
 #[test]
 fn one_table_is_found_with_its_partitions_and_keys() {
     let toc = shop();
     let whole = toc.table(b"a", b"ev").unwrap();
     assert_eq!((whole.table, whole.rows, whole.parents), (50, vec![151, 152], vec![]));
+    let names: Vec<&[u8]> = whole.names.iter().map(|name| name.name.as_slice()).collect();
+    assert_eq!(names, [b"ev".as_slice(), b"ev1", b"ev2"]);
     assert_eq!(whole.keys, Vec::<Vec<u8>>::new(), "these are not what they say");
     let parent = toc.table(b"a", b"par").unwrap();
     assert_eq!((parent.table, parent.rows, parent.keys.len()), (60, vec![160], 1));
