@@ -32,13 +32,14 @@ use dump::{Dump, Source};
 use globals::Globals;
 use manifest::Facts;
 use prepare::prepare;
+use sha2::{Digest, Sha256};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 use walwarden_core::archive::Compression;
 use walwarden_core::backup_options::BackupOptions;
 use walwarden_core::message::LeaderMessage;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{BackupKeys, Uploaded};
+use walwarden_store::{BackupKeys, Plain, Uploaded};
 
 /// How long copiers that were told to end are waited for.
 const COPIER_FAREWELL: Duration = Duration::from_millis(500);
@@ -140,13 +141,15 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     workshop.dump = None;
     workshop.copiers.clear();
     let (io, copies) = (&workshop.io, copies_of(&mut workshop.copies)?);
-    let uploaded = copies.note_uploads(io, outcomes)?;
+    let sent = copies.note_uploads(io, outcomes)?;
+    let uploaded = &sent.uploaded;
 
     segment.counters().stored_bytes.store(uploaded.size, Relaxed);
     segment.counters().verifying_since.store(clock::now().timestamp_micros(), Relaxed);
     set_phase(&segment, Phase::Verifying);
-    finalize(job, &copies.keys, &assembled, &uploaded)?;
-    copies.prove_archive(io, &uploaded, &segment)?;
+    finalize(job, &copies.keys, &assembled, uploaded)?;
+    copies.prove_archive(io, uploaded, &segment)?;
+    let plain_globals = Plain { size: globals.len() as u64, sha256: Sha256::digest(&globals).into() };
     let globals = copies.put_globals(io, &globals)?;
 
     set_phase(&segment, Phase::Signing);
@@ -157,8 +160,9 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         snapshot: &snapshot,
         contents: &contents,
         assembled: &assembled,
-        uploaded: &uploaded,
+        sent: &sent,
         compression,
+        plain_globals,
         globals: &globals,
         filter: &workshop.options.filter,
         key_id: key.public().key_id(),

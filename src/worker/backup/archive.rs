@@ -20,7 +20,7 @@ use walwarden_core::archive::{leave_out_extension, split, wait_for_descendants};
 use walwarden_core::message::{CopierMessage, LeaderMessage};
 use walwarden_core::rate::Rate;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{UploadItem, Uploaded};
+use walwarden_store::{Sent, UploadItem};
 
 /// Small things on their way to the upload are gathered until they are this many bytes.
 const GATHERED_BYTES: usize = 256 << 10;
@@ -57,7 +57,7 @@ impl Assembled {
 }
 
 /// What became of each upload, by the copy that it is of.
-pub type Outcomes = Vec<(usize, Result<Uploaded>)>;
+pub type Outcomes = Vec<(usize, Result<Sent>)>;
 
 /// Everything the assembling waits on.
 pub struct Line<'a> {

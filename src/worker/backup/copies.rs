@@ -16,7 +16,7 @@ use uuid::Uuid;
 use walwarden_core::key::PublicKey;
 use walwarden_core::memory::MemoryPlan;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{BackupKeys, Store, Upload, Uploaded};
+use walwarden_store::{BackupKeys, Recipients, Sent, Store, Upload, Uploaded};
 
 /// How long the remains of a copy that failed may take to be removed before they are left to the reaper.
 const CLEAN_UP: Duration = Duration::from_secs(30);
@@ -40,6 +40,8 @@ pub struct Copies {
     backup: Uuid,
     /// Where each storage has the objects.
     pub keys: BackupKeys,
+    /// Who can decrypt them, if they are encrypted.
+    recipients: Option<Recipients>,
     all: Vec<Copy>,
 }
 
@@ -49,7 +51,11 @@ impl Copies {
     pub fn begin(io: &Io, job: &Job, prepared: &Prepared, kept: &mut Option<Self>) -> Result<()> {
         let copies = kept.insert(Self {
             backup: job.id,
-            keys: prepared.layout.backup_keys(job.id, job.queued_at.date_naive()),
+            keys: match &prepared.recipients {
+                Some(_) => prepared.layout.backup_keys(job.id, job.queued_at.date_naive()).encrypted(),
+                None => prepared.layout.backup_keys(job.id, job.queued_at.date_naive()),
+            },
+            recipients: prepared.recipients.clone(),
             all: Vec::new(),
         });
         for place in &prepared.places {
@@ -119,15 +125,15 @@ impl Copies {
         let mut fan = Fan::default();
         for (index, copy) in self.all.iter_mut().enumerate() {
             if let Some(begun) = copy.begun.take() {
-                fan.add(io, index, begun, part_size, memory.parts_in_flight)?;
+                fan.add(io, index, begun, self.recipients.clone(), part_size, memory.parts_in_flight)?;
             }
         }
         Ok((fan, memory))
     }
 
     /// What became of each upload; gives what the archive is in all that are complete.
-    pub fn note_uploads(&mut self, io: &Io, outcomes: Vec<(usize, Result<Uploaded>)>) -> Result<Uploaded> {
-        let mut archive: Option<Uploaded> = None;
+    pub fn note_uploads(&mut self, io: &Io, outcomes: Vec<(usize, Result<Sent>)>) -> Result<Sent> {
+        let mut archive: Option<Sent> = None;
         for (index, outcome) in outcomes {
             let outcome = outcome.and_then(|uploaded| {
                 let known = archive.get_or_insert_with(|| uploaded.clone());
@@ -158,6 +164,8 @@ impl Copies {
     /// Put the globals beside each.
     pub fn put_globals(&mut self, io: &Io, globals: &[u8]) -> Result<PutObject> {
         let key = self.keys.globals.clone();
+        let encrypted = self.recipients.as_ref().map(|recipients| recipients.encrypt(globals)).transpose()?;
+        let globals = encrypted.as_deref().unwrap_or(globals);
         let mut put = None;
         for (index, store) in self.open_stores() {
             let outcome = proof::put(io, &store, &key, globals.to_vec()).map(|object| {

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::mpsc;
 use walwarden_core::{Error, Result};
-use walwarden_store::{Upload, UploadItem, Uploaded};
+use walwarden_store::{Recipients, Sent, Upload, UploadItem};
 
 /// Buffers on their way to an upload; each holds up to a queue message.
 const ITEMS_IN_FLIGHT: usize = 32;
@@ -21,9 +21,9 @@ pub struct Fan {
 struct Lane {
     copy: usize,
     items: mpsc::Sender<UploadItem>,
-    task: Task<Uploaded>,
+    task: Task<Sent>,
     stored: Arc<AtomicU64>,
-    outcome: Option<Result<Uploaded>>,
+    outcome: Option<Result<Sent>>,
 }
 
 impl Fan {
@@ -33,6 +33,7 @@ impl Fan {
         io: &Io,
         copy: usize,
         begun: Upload,
+        recipients: Option<Recipients>,
         part_size: u64,
         parts_in_flight: u64,
     ) -> Result<()> {
@@ -40,7 +41,10 @@ impl Fan {
         let stored = Arc::new(AtomicU64::new(0));
         let part_size =
             usize::try_from(part_size).map_err(|_| Error::internal("a part is larger than memory"))?;
-        let task = io.spawn(begun.run(receiver, part_size, parts_in_flight as usize, Arc::clone(&stored)))?;
+        let counting = Arc::clone(&stored);
+        let task = io.spawn(async move {
+            begun.run_for(recipients.as_ref(), receiver, part_size, parts_in_flight as usize, counting).await
+        })?;
         self.lanes.push(Lane { copy, items, task, stored, outcome: None });
         Ok(())
     }
@@ -81,7 +85,7 @@ impl Fan {
     }
 
     /// What has become of all uploads, after the end was sent; None while one is running.
-    pub fn try_finish(&mut self) -> Option<Vec<(usize, Result<Uploaded>)>> {
+    pub fn try_finish(&mut self) -> Option<Vec<(usize, Result<Sent>)>> {
         for lane in self.lanes.iter_mut().filter(|lane| lane.outcome.is_none()) {
             lane.outcome = lane.task.try_take();
         }

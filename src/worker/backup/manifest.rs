@@ -12,12 +12,12 @@ use std::collections::{HashMap, HashSet};
 use walwarden_core::archive::{BlockIndex, Compression, TableName, TocEntry, desc};
 use walwarden_core::filter::Filter;
 use walwarden_core::manifest::{
-    Archive, AuditHead, Database, Extension, Format, LargeObjects, Lsn, Manifest, ManifestJob, Part, Piece,
-    ScheduleEntry, ServerVersion, Sha256Sum, Snapshot, StoredObject, Table, Tools, Totals,
+    Archive, AuditHead, Database, Encryption, Extension, Format, LargeObjects, Lsn, Manifest, ManifestJob,
+    Part, Piece, ScheduleEntry, ServerVersion, Sha256Sum, Snapshot, StoredObject, Table, Tools, Totals,
     to_canonical_bytes,
 };
 use walwarden_core::{Error, Result};
-use walwarden_store::{BackupKeys, Uploaded};
+use walwarden_store::{self as stored, BackupKeys, Plain, Sent};
 
 /// Everything a manifest is made of.
 pub struct Facts<'a> {
@@ -33,10 +33,12 @@ pub struct Facts<'a> {
     pub contents: &'a Contents,
     /// Its blocks.
     pub assembled: &'a Assembled,
-    /// Its parts.
-    pub uploaded: &'a Uploaded,
+    /// The archive, before and after it was encrypted.
+    pub sent: &'a Sent,
     /// How its blocks are compressed.
     pub compression: Compression,
+    /// Its globals before they were encrypted.
+    pub plain_globals: Plain,
     /// Its globals.
     pub globals: &'a PutObject,
     /// What of the database it holds.
@@ -47,7 +49,7 @@ pub struct Facts<'a> {
 
 /// The canonical bytes.
 pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
-    let Facts { job, prepared, keys, snapshot, contents, assembled, uploaded, .. } = facts;
+    let Facts { job, prepared, keys, snapshot, contents, assembled, sent, .. } = facts;
     let header = &contents.toc.header;
     // Names are converted from the database's encoding, which needs a transaction.
     let (head, started_at, tables, tables_without_data, pg_dump) = transaction(|| {
@@ -56,6 +58,9 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
         let pg_dump = readable(header.dump_version.as_deref());
         Ok((audit::head()?, job::started_at(job.id)?, tables, without_data, pg_dump))
     })?;
+    let part =
+        |part: &stored::Part| Part { offset: part.offset, size: part.size, sha256: Sha256Sum(part.sha256) };
+    let parts: Vec<Part> = sent.uploaded.parts.iter().map(part).collect();
     let manifest = Manifest {
         format: Format::current(),
         walwarden_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,22 +90,18 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
         snapshot: Snapshot { lsn: Lsn(snapshot.lsn), taken_at: snapshot.at },
         archive: Archive {
             key: keys.archive.clone(),
-            size: uploaded.size,
-            sha256: Sha256Sum(uploaded.sha256),
+            size: sent.plain.size,
+            sha256: Sha256Sum(sent.plain.sha256),
             compression: facts.compression.name(),
             format_version: format!("1.{}", header.version().minor()),
-            parts: uploaded
-                .parts
-                .iter()
-                .map(|part| Part { offset: part.offset, size: part.size, sha256: Sha256Sum(part.sha256) })
-                .collect(),
-            encryption: None,
+            encryption: encryption(prepared, sent.uploaded.size, sent.uploaded.sha256, parts.clone()),
+            parts: if prepared.recipients.is_some() { Vec::new() } else { parts },
         },
         globals: Some(StoredObject {
             key: facts.globals.key.clone(),
-            size: facts.globals.size,
-            sha256: Sha256Sum(facts.globals.sha256),
-            encryption: None,
+            size: facts.plain_globals.size,
+            sha256: Sha256Sum(facts.plain_globals.sha256),
+            encryption: encryption(prepared, facts.globals.size, facts.globals.sha256, Vec::new()),
         }),
         tables,
         filter: facts.filter.clone(),
@@ -129,6 +130,16 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
         finished_at: clock::now(),
     };
     to_canonical_bytes(&manifest)
+}
+
+fn encryption(prepared: &Prepared, size: u64, sha256: [u8; 32], parts: Vec<Part>) -> Option<Encryption> {
+    prepared.recipients.as_ref().map(|recipients| Encryption {
+        format: Encryption::AGE.to_owned(),
+        recipients: recipients.names(),
+        size,
+        sha256: Sha256Sum(sha256),
+        parts,
+    })
 }
 
 fn tables(contents: &Contents, blocks: &[BlockIndex]) -> Result<Vec<Table>> {

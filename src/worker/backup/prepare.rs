@@ -6,8 +6,8 @@ use crate::catalog::schedule::{self, Schedule};
 use crate::catalog::storage::{self, Storage};
 use crate::pg::transaction::transaction;
 use crate::pg::{server, sql};
-use walwarden_core::{Error, Result};
-use walwarden_store::{Layout, Location, StorageOptions};
+use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_store::{Layout, Location, Recipients, StorageOptions};
 
 /// Facts about the database and the job.
 pub struct Prepared {
@@ -19,6 +19,8 @@ pub struct Prepared {
     pub database_name: String,
     /// Where the backup goes.
     pub places: Vec<Place>,
+    /// Who can decrypt what is stored, if it is encrypted.
+    pub recipients: Option<Recipients>,
     /// Paths of this database's objects.
     pub layout: Layout,
     /// First part of the paths.
@@ -37,6 +39,8 @@ pub struct Place {
     pub options: serde_json::Value,
     /// Size of the upload's parts, if they say.
     pub part_size: Option<u64>,
+    /// Who can decrypt what is stored there, if it is encrypted.
+    pub recipients: Option<Recipients>,
 }
 
 /// Read them.
@@ -44,7 +48,8 @@ pub fn prepare(job: &Job) -> Result<Prepared> {
     transaction(|| {
         let identity = database::identity()?;
         identity.require_this_database()?;
-        let places = job.storages.iter().map(|name| place(name)).collect::<Result<_>>()?;
+        let places = job.storages.iter().map(|name| place(name)).collect::<Result<Vec<Place>>>()?;
+        let recipients = only_recipients(&places)?;
         let organization = crate::guc::organization();
         let layout = Layout::new(&organization, identity.id)?;
         let (database_bytes, database_name) = server::database_name()?;
@@ -53,6 +58,7 @@ pub fn prepare(job: &Job) -> Result<Prepared> {
             database_bytes,
             database_name,
             places,
+            recipients,
             layout,
             organization,
             extensions: extensions()?,
@@ -66,7 +72,18 @@ fn place(name: &str) -> Result<Place> {
     let options = serde_json::from_str(&storage.options)
         .map_err(|cause| Error::internal(format!("options of storage \"{name}\" are not JSON: {cause}")))?;
     let part_size = StorageOptions::parse(&Location::parse(&storage.url)?, &options)?.part_size();
-    Ok(Place { storage, options, part_size })
+    let recipients = Recipients::of_options(&options)?;
+    Ok(Place { storage, options, part_size, recipients })
+}
+
+/// All copies of a backup are the same, so one that is encrypted goes to one storage.
+fn only_recipients(places: &[Place]) -> Result<Option<Recipients>> {
+    let first = places.iter().find_map(|place| place.recipients.clone());
+    if first.is_none() || places.len() == 1 {
+        return Ok(first);
+    }
+    Err(Error::new(ErrorClass::WrongState, "an encrypted backup goes to one storage")
+        .hint("Back up to a storage with age_recipients by itself."))
 }
 
 fn extensions() -> Result<Vec<(String, String)>> {
