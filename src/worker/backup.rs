@@ -8,7 +8,7 @@ mod dump;
 mod fan;
 mod globals;
 mod inbox;
-mod manifest;
+pub mod manifest;
 mod prepare;
 pub mod proof;
 
@@ -39,7 +39,7 @@ use walwarden_core::archive::Compression;
 use walwarden_core::backup_options::BackupOptions;
 use walwarden_core::message::LeaderMessage;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{BackupKeys, Plain, Uploaded};
+use walwarden_store::{BackupKeys, Plain};
 
 /// How long copiers that were told to end are waited for.
 const COPIER_FAREWELL: Duration = Duration::from_millis(500);
@@ -141,44 +141,31 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     workshop.dump = None;
     workshop.copiers.clear();
     let (io, copies) = (&workshop.io, copies_of(&mut workshop.copies)?);
-    let sent = copies.note_uploads(io, outcomes)?;
-    let uploaded = &sent.uploaded;
+    let archive = copies.note_uploads(io, outcomes)?;
 
-    segment.counters().stored_bytes.store(uploaded.size, Relaxed);
+    segment.counters().stored_bytes.store(archive.size, Relaxed);
     segment.counters().verifying_since.store(clock::now().timestamp_micros(), Relaxed);
     set_phase(&segment, Phase::Verifying);
-    finalize(job, &copies.keys, &assembled, uploaded)?;
-    copies.prove_archive(io, uploaded, &segment)?;
+    finalize(job, copies.first_keys()?, &assembled, &archive)?;
+    copies.prove_archive(io, &segment)?;
     let plain_globals = Plain { size: globals.len() as u64, sha256: Sha256::digest(&globals).into() };
-    let globals = copies.put_globals(io, &globals)?;
+    copies.put_globals(io, &globals)?;
 
     set_phase(&segment, Phase::Signing);
     let facts = Facts {
         job,
         prepared: &prepared,
-        keys: &copies.keys,
         snapshot: &snapshot,
         contents: &contents,
         assembled: &assembled,
-        sent: &sent,
         compression,
-        plain_globals,
-        globals: &globals,
         filter: &workshop.options.filter,
+        globals: plain_globals,
         key_id: key.public().key_id(),
+        finished_at: clock::now(),
     };
-    let manifest = manifest::build(&facts)?;
-    let signature = key.sign(&manifest);
-    copies.put_manifest(io, &manifest, signature, &key.public())?;
-    transaction(|| {
-        let body =
-            String::from_utf8(manifest.clone()).map_err(|_| Error::internal("a manifest is not text"))?;
-        if copies.record(uploaded.size, &body, &signature)? {
-            job::complete(job.id)
-        } else {
-            job::complete_in_part(job.id)
-        }
-    })
+    copies.put_manifests(io, &|form| manifest::build(&facts, form), &key)?;
+    transaction(|| if copies.record()? { job::complete(job.id) } else { job::complete_in_part(job.id) })
 }
 
 fn copies_of(copies: &mut Option<Copies>) -> Result<&mut Copies> {
@@ -210,13 +197,13 @@ fn await_globals(workshop: &mut Workshop) -> Result<Vec<u8>> {
     }
 }
 
-fn finalize(job: &Job, keys: &BackupKeys, assembled: &Assembled, uploaded: &Uploaded) -> Result<()> {
+fn finalize(job: &Job, keys: &BackupKeys, assembled: &Assembled, archive: &Plain) -> Result<()> {
     let facts = ArchiveFacts {
-        size: uploaded.size,
+        size: archive.size,
         raw_bytes: assembled.table_bytes() + assembled.large_object_bytes,
         tables: assembled.blocks.len() as u64,
         rows: assembled.rows(),
-        sha256: hex::encode(uploaded.sha256),
+        sha256: hex::encode(archive.sha256),
     };
     let keys = ObjectKeys { archive: &keys.archive, globals: Some(&keys.globals), manifest: &keys.manifest };
     transaction(|| job::start_finalizing(job.id, &keys, &facts))

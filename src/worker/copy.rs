@@ -1,13 +1,16 @@
-//! A backup from one of its storages into another: the bytes as they are, proven there as a backup proves them.
+//! A backup from one of its storages into another, proven there as a backup proves it: the bytes as they are, or encrypted on the
+//! way for whom the other storage encrypts.
 
 use crate::catalog::backup;
 use crate::catalog::backup_copy::{self, StoredCopy};
 use crate::catalog::job::{self, Job};
-use crate::catalog::storage;
+use crate::catalog::storage::{self, Storage};
+use crate::keyring;
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, interrupts, server};
-use crate::worker::backup::proof;
+use crate::worker::backup::manifest::encryption;
+use crate::worker::backup::proof::{self, PutObject, StoredArchive};
 use crate::worker::io::Io;
 use crate::worker::progress::{Phase, set_phase};
 use crate::worker::pulse::Pulse;
@@ -23,10 +26,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use walwarden_core::manifest::Manifest;
+use walwarden_core::key::PublicKey;
+use walwarden_core::manifest::{self, Manifest, Sha256Sum};
 use walwarden_core::memory::MemoryPlan;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{BackupKeys, ObjectReader, Part, Recipients, Store, UploadItem, Uploaded};
+use walwarden_store::{BackupKeys, ObjectReader, Recipients, Sent, Store, UploadItem};
 
 /// Windows that are read ahead of what is written.
 const WINDOWS_AHEAD: usize = 2;
@@ -53,11 +57,13 @@ impl Copying {
     }
 
     /// Note what will have to be removed, and open the storage.
-    fn begin(&mut self, job: &Job, keys: &BackupKeys, manifest: &Manifest) -> Result<Store> {
-        let place = transaction(|| storage::find(&self.target))?;
-        let options = serde_json::from_str(&place.options)
-            .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
-        require_same_recipients(manifest, &options, &self.target)?;
+    fn begin(
+        &mut self,
+        job: &Job,
+        place: Storage,
+        options: serde_json::Value,
+        keys: &BackupKeys,
+    ) -> Result<Store> {
         let destination = Destination {
             url: place.url,
             options,
@@ -72,15 +78,49 @@ impl Copying {
         self.destination.insert(destination).open()
     }
 
+    /// The backup as some storage has it from which it can go where it is to go.
+    fn source(&self, recipients: Option<&Recipients>) -> Result<Subject> {
+        let names = transaction(|| backup::storages_of(self.backup))?;
+        let mut refusal = None;
+        for name in &names {
+            let found = transaction(|| backup::find(self.backup, Some(name)))?;
+            let subject = subject::prove(&self.io, self.backup, found)?;
+            match &subject.manifest.archive.encryption {
+                None => return Ok(subject),
+                Some(encryption)
+                    if recipients.is_some_and(|to| are_same(&to.names(), &encryption.recipients)) =>
+                {
+                    return Ok(subject);
+                }
+                Some(_) => {
+                    refusal = Some(
+                        Error::new(
+                            ErrorClass::WrongState,
+                            format!(
+                                "backup {} is encrypted for others than storage \"{}\"",
+                                self.backup, self.target
+                            ),
+                        )
+                        .detail("This server has no secret keys, so it cannot encrypt it anew.")
+                        .hint("Give both storages the same age_recipients."),
+                    );
+                }
+            }
+        }
+        Err(refusal.unwrap_or_else(|| {
+            Error::new(ErrorClass::WrongState, format!("no storage has backup {} any more", self.backup))
+        }))
+    }
+
     fn transfer(
         &mut self,
         subject: &Subject,
         keys: &BackupKeys,
+        recipients: Option<&Recipients>,
         target: &Store,
         segment: &Segment,
-    ) -> Result<Uploaded> {
-        let archive = &subject.manifest.archive;
-        let lies_there = archive.stored();
+    ) -> Result<Sent> {
+        let stored_there = subject.manifest.archive.stored();
         let begun = {
             let (store, key) = (target.clone(), keys.archive.clone());
             self.io.run(async move { store.begin_upload(&key).await })?
@@ -88,19 +128,19 @@ impl Copying {
         self.upload_id = Some(begun.id().to_owned());
         transaction(|| backup_copy::set_upload(self.backup, &self.target, begun.id()))?;
         let part_size =
-            target.plan_part_size(lies_there.size, lies_there.parts.first().map(|part| part.size));
+            target.plan_part_size(stored_there.size, stored_there.parts.first().map(|part| part.size));
         let memory = MemoryPlan::of(crate::guc::max_memory(), part_size, 1)?;
         let part_size =
             usize::try_from(part_size).map_err(|_| Error::internal("a part is larger than memory"))?;
         let (items, receiver) = mpsc::channel(SLICES_IN_FLIGHT);
         let stored = Arc::new(AtomicU64::new(0));
-        let mut upload = self.io.spawn(begun.run(
-            receiver,
-            part_size,
-            memory.parts_in_flight as usize,
-            Arc::clone(&stored),
-        ))?;
-        let (source, key, size) = (subject.store.clone(), archive.key.clone(), lies_there.size);
+        let (counting, recipients) = (Arc::clone(&stored), recipients.cloned());
+        let mut upload = self.io.spawn(async move {
+            let parts_in_flight = memory.parts_in_flight as usize;
+            begun.run_for(recipients.as_ref(), receiver, part_size, parts_in_flight, counting).await
+        })?;
+        let (source, key, size) =
+            (subject.store.clone(), subject.manifest.archive.key.clone(), stored_there.size);
         let mut feed = self.io.spawn(async move {
             let reader = source.reader(&key, 0..size, WINDOWS_AHEAD)?;
             let fed = tokio::task::spawn_blocking(move || feed(reader, &items));
@@ -124,22 +164,6 @@ impl Copying {
     }
 }
 
-/// The bytes are copied as they are: a storage that encrypts gets nothing that is not encrypted for its recipients.
-fn require_same_recipients(manifest: &Manifest, options: &serde_json::Value, target: &str) -> Result<()> {
-    let theirs: BTreeSet<String> =
-        Recipients::of_options(options)?.into_iter().flat_map(|recipients| recipients.names()).collect();
-    let encryption = manifest.archive.encryption.iter();
-    let ours: BTreeSet<String> = encryption.flat_map(|encryption| encryption.recipients.clone()).collect();
-    if theirs == ours {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorClass::WrongState,
-        format!("storage \"{target}\" encrypts for other recipients than the backup was stored for"),
-    )
-    .hint("A copy has the bytes of the original. Make another backup, or give both storages the same age_recipients."))
-}
-
 /// Hand a stream on, slice by slice.
 fn feed(mut reader: ObjectReader, items: &mpsc::Sender<UploadItem>) -> Result<()> {
     loop {
@@ -159,25 +183,64 @@ fn feed(mut reader: ObjectReader, items: &mpsc::Sender<UploadItem>) -> Result<()
     }
 }
 
+/// In whatever order.
+fn are_same(one: &[String], other: &[String]) -> bool {
+    one.iter().collect::<BTreeSet<_>>() == other.iter().collect::<BTreeSet<_>>()
+}
+
+/// A manifest that names another form of the same archive, and the signature of it.
+fn sign_anew(
+    manifest: &Manifest,
+    keys: &BackupKeys,
+    recipients: &Recipients,
+    sent: &Sent,
+    globals: Option<&PutObject>,
+) -> Result<(Vec<u8>, [u8; 64], PublicKey)> {
+    let key = keyring::signing_key()?;
+    let mut manifest = manifest.clone();
+    let parts = sent.uploaded.parts.iter();
+    let parts = parts
+        .map(|part| manifest::Part { offset: part.offset, size: part.size, sha256: Sha256Sum(part.sha256) })
+        .collect();
+    manifest.archive.key.clone_from(&keys.archive);
+    manifest.archive.parts = Vec::new();
+    manifest.archive.encryption =
+        encryption(Some(recipients), sent.uploaded.size, sent.uploaded.sha256, parts);
+    if let (Some(told), Some(put)) = (&mut manifest.globals, globals) {
+        told.key.clone_from(&put.key);
+        told.encryption = encryption(Some(recipients), put.size, put.sha256, Vec::new());
+    }
+    manifest.key_id = key.public().key_id();
+    let body = manifest::to_canonical_bytes(&manifest)?;
+    let signature = key.sign(&body);
+    Ok((body, signature, key.public()))
+}
+
 impl Work for Copying {
     fn run(&mut self, job: &Job) -> Result<()> {
         let segment = Segment::create(0)?;
         transaction(|| job::start_running(job.id, segment.handle()))?;
         set_phase(&segment, Phase::Fetching);
-        let found = transaction(|| backup::find(self.backup, None))?;
-        let subject = subject::prove(&self.io, self.backup, found)?;
-        let manifest = subject.manifest.clone();
-        let globals = subject.stored_globals(&self.io)?;
+        let place = transaction(|| storage::find(&self.target))?;
+        let options = serde_json::from_str(&place.options)
+            .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
+        let wanted = Recipients::of_options(&options)?;
+        let subject = self.source(wanted.as_ref())?;
+        let manifest = &subject.manifest;
+        // What is encrypted goes as it is.
+        let recipients = wanted.filter(|_| manifest.archive.encryption.is_none());
         let keys = BackupKeys {
             archive: manifest.archive.key.clone(),
             globals: manifest.globals.as_ref().map(|globals| globals.key.clone()).unwrap_or_default(),
             signature: format!("{}.sig", subject.manifest_key),
             manifest: subject.manifest_key.clone(),
         };
-        let target = self.begin(job, &keys, &manifest)?;
-        let uploaded = self.transfer(&subject, &keys, &target, &segment)?;
-        let lies_there = manifest.archive.stored();
-        if (uploaded.size, uploaded.sha256) != (lies_there.size, lies_there.sha256.0) {
+        let keys = if recipients.is_some() { keys.encrypted() } else { keys };
+        let globals = subject.stored_globals(&self.io)?;
+        let target = self.begin(job, place, options, &keys)?;
+        let sent = self.transfer(&subject, &keys, recipients.as_ref(), &target, &segment)?;
+        let stored_there = manifest.archive.stored();
+        if (sent.plain.size, sent.plain.sha256) != (stored_there.size, stored_there.sha256.0) {
             return Err(Error::new(
                 ErrorClass::StorageCorrupt,
                 format!("the archive in storage \"{}\" is not what was stored", subject.storage.name),
@@ -185,36 +248,39 @@ impl Work for Copying {
             .hint("Verify it with walwarden.verify(), and copy from another storage."));
         }
         let counters = segment.counters();
-        counters.stored_bytes.store(uploaded.size, Relaxed);
+        counters.stored_bytes.store(sent.uploaded.size, Relaxed);
         counters.verifying_since.store(clock::now().timestamp_micros(), Relaxed);
         set_phase(&segment, Phase::Verifying);
         transaction(|| subject.start_finalizing(job.id, &subject.facts()))?;
-        let parts = lies_there.parts.iter();
-        let expected = Uploaded {
-            parts: parts
-                .map(|part| Part { offset: part.offset, size: part.size, sha256: part.sha256.0 })
-                .collect(),
-            ..uploaded
+        let written = StoredArchive {
+            copy: 0,
+            store: target.clone(),
+            key: keys.archive.clone(),
+            uploaded: sent.uploaded.clone(),
         };
-        let proven =
-            proof::archive(&self.io, &[(0, target.clone())], &keys, &expected, &counters.verified_bytes)?;
+        let proven = proof::archives(&self.io, vec![written], &counters.verified_bytes)?;
         proven.into_iter().try_for_each(|(_, outcome)| outcome)?;
         set_phase(&segment, Phase::Signing);
-        if let Some(globals) = globals {
-            proof::put(&self.io, &target, &keys.globals, globals)?;
-        }
-        proof::manifest(&self.io, &target, &keys, &subject.body, subject.signature, &subject.public_key)?;
+        let globals = match (globals, &recipients) {
+            (Some(plain), Some(recipients)) => Some(recipients.encrypt(&plain)?),
+            (globals, _) => globals,
+        };
+        let put = globals.map(|bytes| proof::put(&self.io, &target, &keys.globals, bytes)).transpose()?;
+        let (body, signature, public_key) = match &recipients {
+            None => (subject.body.clone(), subject.signature, subject.public_key.clone()),
+            Some(recipients) => sign_anew(manifest, &keys, recipients, &sent, put.as_ref())?,
+        };
+        proof::manifest(&self.io, &target, &keys, &body, signature, &public_key)?;
         transaction(|| {
             let stored = StoredCopy {
                 archive: &keys.archive,
-                globals: manifest.globals.as_ref().map(|globals| globals.key.as_str()),
+                globals: manifest.globals.as_ref().map(|_| keys.globals.as_str()),
                 manifest: &keys.manifest,
-                size: expected.size,
+                size: sent.uploaded.size,
             };
             backup_copy::set_stored(self.backup, &self.target, &stored)?;
-            let body = String::from_utf8(subject.body.clone())
-                .map_err(|_| Error::internal("a manifest is not text"))?;
-            crate::catalog::manifest::insert(self.backup, &self.target, &body, &subject.signature)?;
+            let body = std::str::from_utf8(&body).map_err(|_| Error::internal("a manifest is not text"))?;
+            crate::catalog::manifest::insert(self.backup, &self.target, body, &signature)?;
             job::complete(job.id)
         })
     }

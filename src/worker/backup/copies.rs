@@ -1,8 +1,9 @@
 //! The copies of a backup, one a storage: begun, proven, and given up one by one. The backup goes on while one is left.
 
+use super::archive::Outcomes;
 use super::fan::Fan;
 use super::prepare::{Place, Prepared};
-use super::proof::{self, PutObject};
+use super::proof::{self, PutObject, StoredArchive};
 use crate::catalog::backup_copy::{self, StoredCopy};
 use crate::catalog::job::Job;
 use crate::pg::segment::Segment;
@@ -10,13 +11,12 @@ use crate::pg::transaction::transaction;
 use crate::pg::{clock, server};
 use crate::worker::io::Io;
 use crate::worker::remains::{self, Destination};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use uuid::Uuid;
-use walwarden_core::key::PublicKey;
+use walwarden_core::key::SigningKey;
 use walwarden_core::memory::MemoryPlan;
 use walwarden_core::{Error, ErrorClass, Result};
-use walwarden_store::{BackupKeys, Recipients, Sent, Store, Upload, Uploaded};
+use walwarden_store::{BackupKeys, Plain, Recipients, Sent, Store, Upload};
 
 /// How long the remains of a copy that failed may take to be removed before they are left to the reaper.
 const CLEAN_UP: Duration = Duration::from_secs(30);
@@ -24,24 +24,42 @@ const CLEAN_UP: Duration = Duration::from_secs(30);
 /// One copy.
 pub struct Copy {
     /// Name of its storage.
-    pub storage: String,
+    storage: String,
     /// The opened storage; None when that failed.
-    pub store: Option<Store>,
+    store: Option<Store>,
     destination: Option<Destination>,
     upload_id: Option<String>,
     begun: Option<Upload>,
     part_size: Option<u64>,
+    /// Where its objects are: encrypted ones have names of their own.
+    keys: BackupKeys,
+    /// Who can decrypt them, if they are encrypted.
+    recipients: Option<Recipients>,
+    /// Its archive.
+    sent: Option<Sent>,
+    /// Its globals.
+    globals: Option<PutObject>,
+    /// Its manifest and the signature of it.
+    signed: Option<(Vec<u8>, [u8; 64])>,
     /// Why it was given up.
-    pub trouble: Option<Error>,
+    trouble: Option<Error>,
+}
+
+/// How one copy is stored: what its manifest says besides what all of them do.
+pub struct Form<'a> {
+    /// Where its objects are.
+    pub keys: &'a BackupKeys,
+    /// Who can decrypt them, if they are encrypted.
+    pub recipients: Option<&'a Recipients>,
+    /// Its archive, before and after it was encrypted.
+    pub sent: &'a Sent,
+    /// Its globals as they are stored.
+    pub globals: &'a PutObject,
 }
 
 /// All of them.
 pub struct Copies {
     backup: Uuid,
-    /// Where each storage has the objects.
-    pub keys: BackupKeys,
-    /// Who can decrypt them, if they are encrypted.
-    recipients: Option<Recipients>,
     all: Vec<Copy>,
 }
 
@@ -49,15 +67,8 @@ impl Copies {
     /// Open the storages of a backup and begin an upload in each. The storages are asked before any table is locked: a wrong
     /// key or a missing bucket is told at once.
     pub fn begin(io: &Io, job: &Job, prepared: &Prepared, kept: &mut Option<Self>) -> Result<()> {
-        let copies = kept.insert(Self {
-            backup: job.id,
-            keys: match &prepared.recipients {
-                Some(_) => prepared.layout.backup_keys(job.id, job.queued_at.date_naive()).encrypted(),
-                None => prepared.layout.backup_keys(job.id, job.queued_at.date_naive()),
-            },
-            recipients: prepared.recipients.clone(),
-            all: Vec::new(),
-        });
+        let copies = kept.insert(Self { backup: job.id, all: Vec::new() });
+        let keys = prepared.layout.backup_keys(job.id, job.queued_at.date_naive());
         for place in &prepared.places {
             copies.all.push(Copy {
                 storage: place.storage.name.clone(),
@@ -66,6 +77,11 @@ impl Copies {
                 upload_id: None,
                 begun: None,
                 part_size: place.part_size,
+                keys: if place.recipients.is_some() { keys.clone().encrypted() } else { keys.clone() },
+                recipients: place.recipients.clone(),
+                sent: None,
+                globals: None,
+                signed: None,
                 trouble: None,
             });
             let index = copies.all.len() - 1;
@@ -76,18 +92,20 @@ impl Copies {
     }
 
     fn begin_one(&mut self, io: &Io, index: usize, place: &Place) -> Result<()> {
+        let backup = self.backup;
+        let Some(copy) = self.all.get_mut(index) else { return Err(no_such_copy()) };
+        let keys = &copy.keys;
         let destination = Destination {
             url: place.storage.url.clone(),
             options: place.options.clone(),
-            manifest_key: self.keys.manifest.clone(),
-            keys: vec![self.keys.signature.clone(), self.keys.globals.clone(), self.keys.archive.clone()],
-            upload_key: self.keys.archive.clone(),
+            manifest_key: keys.manifest.clone(),
+            keys: vec![keys.signature.clone(), keys.globals.clone(), keys.archive.clone()],
+            upload_key: keys.archive.clone(),
             server: server::running(),
             noted_at: clock::now(),
         };
         let noted = destination.to_json()?;
-        let (backup, key) = (self.backup, self.keys.archive.clone());
-        let Some(copy) = self.all.get_mut(index) else { return Err(no_such_copy()) };
+        let key = keys.archive.clone();
         transaction(|| backup_copy::begin(backup, &copy.storage, backup, &noted))?;
         let store = destination.open();
         copy.destination = Some(destination);
@@ -125,23 +143,23 @@ impl Copies {
         let mut fan = Fan::default();
         for (index, copy) in self.all.iter_mut().enumerate() {
             if let Some(begun) = copy.begun.take() {
-                fan.add(io, index, begun, self.recipients.clone(), part_size, memory.parts_in_flight)?;
+                fan.add(io, index, begun, copy.recipients.clone(), part_size, memory.parts_in_flight)?;
             }
         }
         Ok((fan, memory))
     }
 
-    /// What became of each upload; gives what the archive is in all that are complete.
-    pub fn note_uploads(&mut self, io: &Io, outcomes: Vec<(usize, Result<Sent>)>) -> Result<Sent> {
-        let mut archive: Option<Sent> = None;
+    /// What became of each upload; gives what the archive is, before any encryption.
+    pub fn note_uploads(&mut self, io: &Io, outcomes: Outcomes) -> Result<Plain> {
+        let mut archive: Option<Plain> = None;
         for (index, outcome) in outcomes {
-            let outcome = outcome.and_then(|uploaded| {
-                let known = archive.get_or_insert_with(|| uploaded.clone());
-                if *known == uploaded {
-                    Ok(())
-                } else {
-                    Err(Error::internal("two uploads of one stream differ"))
+            let outcome = outcome.and_then(|sent| {
+                if *archive.get_or_insert(sent.plain) != sent.plain {
+                    return Err(Error::internal("two uploads of one stream differ"));
                 }
+                let Some(copy) = self.all.get_mut(index) else { return Err(no_such_copy()) };
+                copy.sent = Some(sent);
+                Ok(())
             });
             self.settle(io, index, outcome)?;
         }
@@ -149,58 +167,97 @@ impl Copies {
         archive.ok_or_else(|| Error::internal("no upload was complete"))
     }
 
+    /// The keys that the job's row names: those of the first copy that is left.
+    pub fn first_keys(&self) -> Result<&BackupKeys> {
+        let first = self.all.iter().find(|copy| copy.trouble.is_none());
+        first.map(|copy| &copy.keys).ok_or_else(no_such_copy)
+    }
+
     /// Read the archive back from each.
-    pub fn prove_archive(&mut self, io: &Io, uploaded: &Uploaded, segment: &Segment) -> Result<()> {
-        let stores: Vec<(usize, Store)> = self.open().map(|(index, store)| (index, store.clone())).collect();
+    pub fn prove_archive(&mut self, io: &Io, segment: &Segment) -> Result<()> {
         let counter = &segment.counters().verified_bytes;
-        let outcomes = proof::archive(io, &stores, &self.keys, uploaded, counter)?;
-        counter.store(uploaded.size, Relaxed);
-        for (index, outcome) in outcomes {
+        let archives = self
+            .open()
+            .filter_map(|(index, copy)| {
+                Some(StoredArchive {
+                    copy: index,
+                    store: copy.store.clone()?,
+                    key: copy.keys.archive.clone(),
+                    uploaded: copy.sent.as_ref()?.uploaded.clone(),
+                })
+            })
+            .collect();
+        for (index, outcome) in proof::archives(io, archives, counter)? {
             self.settle(io, index, outcome)?;
         }
         self.require_one()
     }
 
     /// Put the globals beside each.
-    pub fn put_globals(&mut self, io: &Io, globals: &[u8]) -> Result<PutObject> {
-        let key = self.keys.globals.clone();
-        let encrypted = self.recipients.as_ref().map(|recipients| recipients.encrypt(globals)).transpose()?;
-        let globals = encrypted.as_deref().unwrap_or(globals);
-        let mut put = None;
-        for (index, store) in self.open_stores() {
-            let outcome = proof::put(io, &store, &key, globals.to_vec()).map(|object| {
-                put.get_or_insert(object);
-            });
+    pub fn put_globals(&mut self, io: &Io, globals: &[u8]) -> Result<()> {
+        for index in self.open_ones() {
+            let outcome = self.put_globals_of(io, index, globals);
             self.settle(io, index, outcome)?;
         }
-        self.require_one()?;
-        put.ok_or_else(|| Error::internal("the globals are nowhere"))
+        self.require_one()
     }
 
-    /// Put the signed manifest into each, last of all.
-    pub fn put_manifest(
+    fn put_globals_of(&mut self, io: &Io, index: usize, globals: &[u8]) -> Result<()> {
+        let Some(copy) = self.all.get_mut(index) else { return Err(no_such_copy()) };
+        let Some(store) = &copy.store else { return Err(no_such_copy()) };
+        let stored = match &copy.recipients {
+            Some(recipients) => recipients.encrypt(globals)?,
+            None => globals.to_vec(),
+        };
+        copy.globals = Some(proof::put(io, store, &copy.keys.globals, stored)?);
+        Ok(())
+    }
+
+    /// Put the signed manifest into each, last of all. Copies that are stored in the same way have the same one.
+    pub fn put_manifests(
         &mut self,
         io: &Io,
-        manifest: &[u8],
-        signature: [u8; 64],
-        public_key: &PublicKey,
+        build: &dyn Fn(&Form<'_>) -> Result<Vec<u8>>,
+        key: &SigningKey,
     ) -> Result<()> {
-        for (index, store) in self.open_stores() {
-            let outcome = proof::manifest(io, &store, &self.keys, manifest, signature, public_key);
+        let mut plain: Option<(Vec<u8>, [u8; 64])> = None;
+        for index in self.open_ones() {
+            let Some(copy) = self.all.get(index) else { return Err(no_such_copy()) };
+            let signed = match (&copy.recipients, &plain) {
+                (None, Some(signed)) => signed.clone(),
+                _ => {
+                    let manifest = build(&copy.form()?)?;
+                    let signature = key.sign(&manifest);
+                    (manifest, signature)
+                }
+            };
+            if copy.recipients.is_none() {
+                plain = Some(signed.clone());
+            }
+            let Some(store) = &copy.store else { return Err(no_such_copy()) };
+            let outcome = proof::manifest(io, store, &copy.keys, &signed.0, signed.1, &key.public());
+            if let Some(copy) = self.all.get_mut(index) {
+                copy.signed = Some(signed);
+            }
             self.settle(io, index, outcome)?;
         }
         self.require_one()
     }
 
     /// Write down which are there; true when all are. Runs in the transaction that completes the job.
-    pub fn record(&self, size: u64, manifest: &str, signature: &[u8]) -> Result<bool> {
-        let stored = StoredCopy {
-            archive: &self.keys.archive,
-            globals: Some(&self.keys.globals),
-            manifest: &self.keys.manifest,
-            size,
-        };
-        for copy in self.all.iter().filter(|copy| copy.trouble.is_none()) {
+    pub fn record(&self) -> Result<bool> {
+        for (_, copy) in self.open() {
+            let (Some(sent), Some((manifest, signature))) = (&copy.sent, &copy.signed) else {
+                return Err(no_such_copy());
+            };
+            let stored = StoredCopy {
+                archive: &copy.keys.archive,
+                globals: Some(&copy.keys.globals),
+                manifest: &copy.keys.manifest,
+                size: sent.uploaded.size,
+            };
+            let manifest =
+                std::str::from_utf8(manifest).map_err(|_| Error::internal("a manifest is not text"))?;
             backup_copy::set_stored(self.backup, &copy.storage, &stored)?;
             crate::catalog::manifest::insert(self.backup, &copy.storage, manifest, signature)?;
         }
@@ -219,16 +276,12 @@ impl Copies {
         outcome
     }
 
-    fn open(&self) -> impl Iterator<Item = (usize, &Store)> {
-        self.all
-            .iter()
-            .enumerate()
-            .filter(|(_, copy)| copy.trouble.is_none())
-            .filter_map(|(index, copy)| Some((index, copy.store.as_ref()?)))
+    fn open(&self) -> impl Iterator<Item = (usize, &Copy)> {
+        self.all.iter().enumerate().filter(|(_, copy)| copy.trouble.is_none())
     }
 
-    fn open_stores(&self) -> Vec<(usize, Store)> {
-        self.open().map(|(index, store)| (index, store.clone())).collect()
+    fn open_ones(&self) -> Vec<usize> {
+        self.open().map(|(index, _)| index).collect()
     }
 
     /// A copy that failed is given up, recorded and removed, and the others go on. To be told to stop is no trouble of one copy.
@@ -269,6 +322,13 @@ impl Copies {
         }
         let first = self.all.iter().find_map(|copy| copy.trouble.clone());
         Err(first.unwrap_or_else(|| Error::internal("a backup has no storage")))
+    }
+}
+
+impl Copy {
+    fn form(&self) -> Result<Form<'_>> {
+        let (Some(sent), Some(globals)) = (&self.sent, &self.globals) else { return Err(no_such_copy()) };
+        Ok(Form { keys: &self.keys, recipients: self.recipients.as_ref(), sent, globals })
     }
 }
 

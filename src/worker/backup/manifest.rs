@@ -2,12 +2,13 @@
 
 use super::archive::{Assembled, Contents};
 use super::copiers::Snapshot as TakenSnapshot;
+use super::copies::Form;
 use super::prepare::Prepared;
-use super::proof::PutObject;
 use crate::catalog::audit;
 use crate::catalog::job::{self, Job};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, server, text};
+use crate::pg::{server, text};
+use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
 use walwarden_core::archive::{BlockIndex, Compression, TableName, TocEntry, desc};
 use walwarden_core::filter::Filter;
@@ -17,7 +18,7 @@ use walwarden_core::manifest::{
     to_canonical_bytes,
 };
 use walwarden_core::{Error, Result};
-use walwarden_store::{self as stored, BackupKeys, Plain, Sent};
+use walwarden_store::{self as stored, Plain, Recipients};
 
 /// Everything a manifest is made of.
 pub struct Facts<'a> {
@@ -25,31 +26,28 @@ pub struct Facts<'a> {
     pub job: &'a Job,
     /// The database.
     pub prepared: &'a Prepared,
-    /// Where its objects are.
-    pub keys: &'a BackupKeys,
     /// The moment it shows.
     pub snapshot: &'a TakenSnapshot,
     /// Its table of contents.
     pub contents: &'a Contents,
     /// Its blocks.
     pub assembled: &'a Assembled,
-    /// The archive, before and after it was encrypted.
-    pub sent: &'a Sent,
     /// How its blocks are compressed.
     pub compression: Compression,
-    /// Its globals before they were encrypted.
-    pub plain_globals: Plain,
-    /// Its globals.
-    pub globals: &'a PutObject,
+    /// Its globals before any encryption.
+    pub globals: Plain,
     /// What of the database it holds.
     pub filter: &'a Filter,
     /// The key that will sign it.
     pub key_id: String,
+    /// When all data was stored.
+    pub finished_at: DateTime<Utc>,
 }
 
-/// The canonical bytes.
-pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
-    let Facts { job, prepared, keys, snapshot, contents, assembled, sent, .. } = facts;
+/// The canonical bytes of the manifest of one copy.
+pub fn build(facts: &Facts<'_>, form: &Form<'_>) -> Result<Vec<u8>> {
+    let Facts { job, prepared, snapshot, contents, assembled, .. } = facts;
+    let Form { keys, sent, recipients, .. } = form;
     let header = &contents.toc.header;
     // Names are converted from the database's encoding, which needs a transaction.
     let (head, started_at, tables, tables_without_data, pg_dump) = transaction(|| {
@@ -94,14 +92,14 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
             sha256: Sha256Sum(sent.plain.sha256),
             compression: facts.compression.name(),
             format_version: format!("1.{}", header.version().minor()),
-            encryption: encryption(prepared, sent.uploaded.size, sent.uploaded.sha256, parts.clone()),
-            parts: if prepared.recipients.is_some() { Vec::new() } else { parts },
+            encryption: encryption(*recipients, sent.uploaded.size, sent.uploaded.sha256, parts.clone()),
+            parts: if recipients.is_some() { Vec::new() } else { parts },
         },
         globals: Some(StoredObject {
-            key: facts.globals.key.clone(),
-            size: facts.plain_globals.size,
-            sha256: Sha256Sum(facts.plain_globals.sha256),
-            encryption: encryption(prepared, facts.globals.size, facts.globals.sha256, Vec::new()),
+            key: form.globals.key.clone(),
+            size: facts.globals.size,
+            sha256: Sha256Sum(facts.globals.sha256),
+            encryption: encryption(*recipients, form.globals.size, form.globals.sha256, Vec::new()),
         }),
         tables,
         filter: facts.filter.clone(),
@@ -127,13 +125,19 @@ pub fn build(facts: &Facts<'_>) -> Result<Vec<u8>> {
             .collect(),
         audit_head: AuditHead { seq: head.seq, hash: head.hash },
         key_id: facts.key_id.clone(),
-        finished_at: clock::now(),
+        finished_at: facts.finished_at,
     };
     to_canonical_bytes(&manifest)
 }
 
-fn encryption(prepared: &Prepared, size: u64, sha256: [u8; 32], parts: Vec<Part>) -> Option<Encryption> {
-    prepared.recipients.as_ref().map(|recipients| Encryption {
+/// What an object is in storage, if it is encrypted.
+pub fn encryption(
+    recipients: Option<&Recipients>,
+    size: u64,
+    sha256: [u8; 32],
+    parts: Vec<Part>,
+) -> Option<Encryption> {
+    recipients.map(|recipients| Encryption {
         format: Encryption::AGE.to_owned(),
         recipients: recipients.names(),
         size,

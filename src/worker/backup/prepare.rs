@@ -6,7 +6,7 @@ use crate::catalog::schedule::{self, Schedule};
 use crate::catalog::storage::{self, Storage};
 use crate::pg::transaction::transaction;
 use crate::pg::{server, sql};
-use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_core::{Error, Result};
 use walwarden_store::{Layout, Location, Recipients, StorageOptions};
 
 /// Facts about the database and the job.
@@ -19,8 +19,6 @@ pub struct Prepared {
     pub database_name: String,
     /// Where the backup goes.
     pub places: Vec<Place>,
-    /// Who can decrypt what is stored, if it is encrypted.
-    pub recipients: Option<Recipients>,
     /// Paths of this database's objects.
     pub layout: Layout,
     /// First part of the paths.
@@ -49,7 +47,6 @@ pub fn prepare(job: &Job) -> Result<Prepared> {
         let identity = database::identity()?;
         identity.require_this_database()?;
         let places = job.storages.iter().map(|name| place(name)).collect::<Result<Vec<Place>>>()?;
-        let recipients = only_recipients(&places)?;
         let organization = crate::guc::organization();
         let layout = Layout::new(&organization, identity.id)?;
         let (database_bytes, database_name) = server::database_name()?;
@@ -58,7 +55,6 @@ pub fn prepare(job: &Job) -> Result<Prepared> {
             database_bytes,
             database_name,
             places,
-            recipients,
             layout,
             organization,
             extensions: extensions()?,
@@ -74,16 +70,6 @@ fn place(name: &str) -> Result<Place> {
     let part_size = StorageOptions::parse(&Location::parse(&storage.url)?, &options)?.part_size();
     let recipients = Recipients::of_options(&options)?;
     Ok(Place { storage, options, part_size, recipients })
-}
-
-/// All copies of a backup are the same, so one that is encrypted goes to one storage.
-fn only_recipients(places: &[Place]) -> Result<Option<Recipients>> {
-    let first = places.iter().find_map(|place| place.recipients.clone());
-    if first.is_none() || places.len() == 1 {
-        return Ok(first);
-    }
-    Err(Error::new(ErrorClass::WrongState, "an encrypted backup goes to one storage")
-        .hint("Back up to a storage with age_recipients by itself."))
 }
 
 fn extensions() -> Result<Vec<(String, String)>> {

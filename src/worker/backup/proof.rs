@@ -29,29 +29,38 @@ pub struct PutObject {
     pub sha256: [u8; 32],
 }
 
-/// Read the archive back from each storage, part by part; `verified` shows how many bytes of it agree so far. Gives what
-/// became of each.
-pub fn archive(
+/// An archive that was written.
+pub struct StoredArchive {
+    /// Which copy it is of.
+    pub copy: usize,
+    /// Where it is.
+    pub store: Store,
+    /// Its key there.
+    pub key: String,
+    /// What it must be.
+    pub uploaded: Uploaded,
+}
+
+/// Read archives back, side by side and part by part; `verified` shows how many bytes of one agree so far. Gives what became
+/// of each.
+pub fn archives(
     io: &Io,
-    stores: &[(usize, Store)],
-    keys: &BackupKeys,
-    uploaded: &Uploaded,
+    archives: Vec<StoredArchive>,
     verified: &AtomicU64,
 ) -> Result<Vec<(usize, Result<()>)>> {
     // The threads outlive a leader that is told to stop, and its shared memory does not: they count by themselves.
     let read = Arc::new(AtomicU64::new(0));
+    let copies = archives.len().max(1) as u64;
     let mut tasks = Vec::new();
-    for (copy, store) in stores {
-        let (store, key, uploaded) = (store.clone(), keys.archive.clone(), uploaded.clone());
+    for StoredArchive { copy, store, key, uploaded } in archives {
         let reading = Arc::clone(&read);
         let task = io.spawn(async move {
             store
                 .verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &reading, WINDOWS)
                 .await
         })?;
-        tasks.push((*copy, task, None));
+        tasks.push((copy, task, None));
     }
-    let copies = stores.len().max(1) as u64;
     let mut pulse = Pulse::new();
     loop {
         for (_, task, outcome) in tasks.iter_mut().filter(|(_, _, outcome)| outcome.is_none()) {
