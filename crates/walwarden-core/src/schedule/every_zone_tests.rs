@@ -108,6 +108,14 @@ impl Window {
         let followed = std::iter::successors(cron.next_after(start), |last| cron.next_after(*last));
         let found: Vec<_> = followed.take_while(|time| *time <= end).collect();
         assert_eq!(found, expected, "{cron} around a change in the middle of {start} to {end}");
+        // Seen from anywhere around the change, within what is repeated too.
+        let change = start + TimeDelta::days(1);
+        for minutes in (-120..=120).step_by(19) {
+            let seen_from = change + TimeDelta::minutes(minutes);
+            let next = expected.get(expected.partition_point(|time| *time <= seen_from));
+            let found = cron.next_after(seen_from).filter(|time| *time <= end);
+            assert_eq!(found.as_ref(), next, "{cron} after {seen_from}");
+        }
         let due = expected.split_last().map(|(last, earlier)| (*last, earlier.len() as u64));
         assert_eq!(cron.latest_due(start, end), due, "{cron}");
     }
