@@ -71,8 +71,6 @@ struct Mailbox {
 pub struct Notice {
     /// Databases wait for their turn to start a job.
     pub turns_are_waited_for: bool,
-    /// Ticks of other databases are due and cannot start.
-    pub ticks_are_waited_for: bool,
     /// The latest tick or leader could not be started: every worker slot of the server was taken.
     pub no_free_worker: bool,
 }

@@ -25,13 +25,14 @@ mod tests {
     #[pg_test]
     fn a_scheduled_time_is_queued_once_for_each_kind() {
         let time = chrono::DateTime::from_timestamp(1_800_000_000, 0);
+        let storages = ["local".to_owned()];
         let new = |task| job::NewJob {
             id: Uuid::now_v7(),
             task,
             schedule: Some("nightly"),
             trigger: Trigger::Schedule,
             scheduled_for: time,
-            storages: &["local".to_owned()],
+            storages: &storages,
             attempt: 1,
             run_after: None,
             requested_by: "walwarden",

@@ -178,13 +178,15 @@ impl Launcher {
     fn read_letters(&mut self) {
         let (letters, overflown) = shared::collect();
         let now = now();
-        for letter in letters {
+        for mut letter in letters {
             let database = letter.database;
+            // Wishes have their place in the line like everybody else who is due.
+            letter.due = letter.due.map(|due| if due == 0 { now } else { due });
             // News that came while a tick ran may have come after it looked: its own report must not cancel them.
             let is_under_way = self.ticks.get(&database).is_some_and(|(_, done)| !done);
             let waits = letter.waiting.is_some_and(|since| since != NEVER);
             if is_under_way && !letter.ticked {
-                let wanted = letter.due.into_iter().chain(waits.then_some(0)).min();
+                let wanted = letter.due.into_iter().chain(waits.then_some(now)).min();
                 if let Some(wanted) = wanted {
                     let known = self.again.entry(database).or_insert(wanted);
                     *known = wanted.min(*known);
@@ -339,16 +341,9 @@ impl Launcher {
     }
 
     fn tell_everybody(&self) {
-        let now = now();
         let turns = self.turns.waiting() > 0;
-        let ticks = self.ticks.len() >= MOST_TICKS
-            && self.due.iter().any(|(database, due)| *due <= now && !self.ticks.contains_key(database));
-        let notice = shared::notice();
-        if (notice.turns_are_waited_for, notice.ticks_are_waited_for) != (turns, ticks) {
-            shared::change_notice(|notice| {
-                notice.turns_are_waited_for = turns;
-                notice.ticks_are_waited_for = ticks;
-            });
+        if shared::notice().turns_are_waited_for != turns {
+            shared::change_notice(|notice| notice.turns_are_waited_for = turns);
         }
     }
 
