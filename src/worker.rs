@@ -12,6 +12,7 @@ pub mod copy;
 pub mod entry;
 pub mod examiner;
 mod follower;
+mod installed;
 pub mod io;
 pub mod launcher;
 pub mod leader;

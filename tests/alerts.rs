@@ -398,6 +398,8 @@ fn a_killed_messenger_is_followed_by_another_one() {
 fn a_tick_tells_what_nobody_asked() {
     let site = Site::local(builder().preload_walwarden());
     let hook = WebhookReceiver::start(Manner::Take);
+    // On a disk that is nearly full as it is, that was told already.
+    site.sql("INSERT INTO walwarden.storage_shortage VALUES ('local', now()) ON CONFLICT (storage) DO UPDATE SET told_at = now()");
     add_webhook(&site, "ops", &format!("'{}'", hook.url()));
     back_up(&site.cluster, APP, "");
     let wake = || site.sql("SELECT walwarden.schedule('noise', '0 0 1 1 *')");
@@ -416,7 +418,7 @@ fn a_tick_tells_what_nobody_asked() {
     assert_eq!(hook.events(), ["schedule.missed"], "a completed backup wakes nobody");
 
     site.sql(
-        "UPDATE walwarden.backup_copy SET size_bytes = 9000000000000000000; \
+        "DELETE FROM walwarden.storage_shortage; UPDATE walwarden.backup_copy SET size_bytes = 9000000000000000000; \
          UPDATE walwarden.watch SET storages_at = '-infinity'",
     );
     wake();

@@ -1,6 +1,10 @@
 -- Webhooks: what is accepted, what is refused at once with a hint, and who may see or do what.
 SET client_min_messages = warning;
+BEGIN;
 CREATE EXTENSION walwarden;
+-- Whether this machine's disk is full is not for here.
+UPDATE walwarden.watch SET storages_at = now();
+COMMIT;
 SELECT walwarden.schedule('nightly') IS NULL AS runs_by_hand;
 
 SELECT walwarden.add_webhook('ops', 'https://hooks.example.com/backups');

@@ -4,6 +4,26 @@ use pgrx::pg_sys;
 
 /// Whether the extension exists here. Must run inside a transaction.
 pub fn exists() -> bool {
+    oid() != pg_sys::InvalidOid
+}
+
+/// Whether it exists and stays: nobody drops it before this transaction ends. Waits for whoever is dropping it. DROP EXTENSION
+/// locks one table after the other, and would deadlock with a transaction that has one of them and wants another.
+pub fn stays() -> bool {
+    let extension = oid();
+    if extension == pg_sys::InvalidOid {
+        return false;
+    }
+    // SAFETY: inside a transaction, at whose end the lock is released; an oid that names nothing any more locks nothing that
+    // matters.
+    unsafe {
+        pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, pg_sys::AccessShareLock as i32);
+    }
+    // It may have been dropped meanwhile, and made anew.
+    oid() == extension
+}
+
+fn oid() -> pg_sys::Oid {
     // SAFETY: a catalog look-up inside a transaction; missing_ok.
-    unsafe { pg_sys::get_extension_oid(c"walwarden".as_ptr(), true) != pg_sys::InvalidOid }
+    unsafe { pg_sys::get_extension_oid(c"walwarden".as_ptr(), true) }
 }

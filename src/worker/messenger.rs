@@ -10,8 +10,8 @@ use crate::catalog::{database, webhook};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter};
-use crate::pg::transaction::transaction;
-use crate::pg::{clock, extension, interrupts};
+use crate::pg::{clock, interrupts};
+use crate::worker::installed::while_installed;
 use crate::worker::io::{Io, Task};
 use crate::worker::receivers::{self, Sender};
 use crate::worker::start;
@@ -41,8 +41,8 @@ pub fn main() {
 
 /// For the tick: start a messenger if something is due and nobody sends it; gives when to look again.
 pub fn start_if_due(now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-    let (next, messenger) = transaction(|| Ok((notification::next_attempt()?, Claim::Messenger.holder()?)))?;
-    let Some(next) = next else { return Ok(None) };
+    let found = while_installed(|| Ok((notification::next_attempt()?, Claim::Messenger.holder()?)))?;
+    let Some((Some(next), messenger)) = found else { return Ok(None) };
     if next > now {
         return Ok(Some(next));
     }
@@ -59,7 +59,7 @@ fn deliver() -> Result<()> {
     bgworker::set(c"lock_timeout", c"5s")?;
     loop {
         // In a copy of a database the notifications are the original's.
-        if !transaction(|| Ok(extension::exists() && database::identity()?.is_of_this_database()))? {
+        if while_installed(|| Ok(database::identity()?.is_of_this_database()))? != Some(true) {
             return Ok(());
         }
         if !Claim::Messenger.try_take()? {
@@ -69,8 +69,7 @@ fn deliver() -> Result<()> {
         Claim::Messenger.release()?;
         outcome?;
         // Whoever queued something while the claim was still held has started a messenger that went again.
-        let next = transaction(|| if extension::exists() { notification::next_attempt() } else { Ok(None) })?;
-        match next {
+        match while_installed(notification::next_attempt)?.flatten() {
             Some(next) if next <= clock::now() => {}
             Some(_) => {
                 // A tick finds out when the next attempt is due.
@@ -89,21 +88,18 @@ struct UnderWay {
 }
 
 fn empty_outbox() -> Result<()> {
-    transaction(notification::tidy)?;
+    let begun = while_installed(|| {
+        notification::tidy()?;
+        Sender::here()
+    })?;
+    let Some(sender) = begun else { return Ok(()) };
     let io = Io::start()?;
-    let sender = transaction(Sender::here)?;
     let mut receivers: HashMap<String, Receiver> = HashMap::new();
     let mut under_way: Vec<UnderWay> = Vec::new();
     loop {
         let busy: Vec<String> = under_way.iter().map(|one| one.claimed.webhook.clone()).collect();
-        let claimed = transaction(|| {
-            if extension::exists() {
-                notification::claim(&busy, SIDE_BY_SIDE - busy.len())
-            } else {
-                Ok(Vec::new())
-            }
-        })?;
-        for claimed in claimed {
+        let claimed = while_installed(|| notification::claim(&busy, SIDE_BY_SIDE - busy.len()))?;
+        for claimed in claimed.unwrap_or_default() {
             match ready(&mut receivers, &claimed.webhook) {
                 Ok(receiver) => {
                     let notification = sender.notification(&claimed);
@@ -138,7 +134,9 @@ fn ready(receivers: &mut HashMap<String, Receiver>, name: &str) -> Result<Receiv
     if let Some(receiver) = receivers.get(name) {
         return Ok(receiver.clone());
     }
-    let receiver = receivers::open(&transaction(|| webhook::find(name))?)?;
+    let dropped = || Error::new(ErrorClass::NotFound, "walwarden was dropped");
+    let webhook = while_installed(|| webhook::find(name))?.ok_or_else(dropped)?;
+    let receiver = receivers::open(&webhook)?;
     receivers.insert(name.to_owned(), receiver.clone());
     Ok(receiver)
 }
@@ -146,10 +144,7 @@ fn ready(receivers: &mut HashMap<String, Receiver>, name: &str) -> Result<Receiv
 /// Write down what came of it.
 fn settle(claimed: &Claimed, outcome: std::result::Result<(), Failure>) -> Result<()> {
     let now = clock::now();
-    transaction(|| {
-        if !extension::exists() {
-            return Ok(());
-        }
+    while_installed(|| {
         let Err(failure) = outcome else {
             notification::delivered(claimed.id)?;
             return webhook::resume(&claimed.webhook);
@@ -178,6 +173,7 @@ fn settle(claimed: &Claimed, outcome: std::result::Result<(), Failure>) -> Resul
             }
         }
     })
+    .map(drop)
 }
 
 fn in_words(error: &Error) -> String {

@@ -5,7 +5,7 @@ use crate::catalog::notification::{Alert, alert};
 use crate::catalog::storage::Storage;
 use crate::catalog::watch::{self, Round};
 use crate::catalog::{audit, storage};
-use crate::pg::transaction::transaction;
+use crate::worker::installed::while_installed;
 use crate::worker::io::Io;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -35,7 +35,7 @@ pub fn make_rounds(now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     ] {
         if is_due {
             // Before the look: one that brings the process down must not be tried at every tick.
-            transaction(|| watch::note(round, now))?;
+            while_installed(|| watch::note(round, now))?;
             if let Err(error) = look() {
                 crate::pg::interrupts::check()?;
                 crate::error::log(&error, "rounds");
@@ -47,17 +47,19 @@ pub fn make_rounds(now: DateTime<Utc>) -> Result<DateTime<Utc>> {
 }
 
 fn due(round: Round, every: TimeDelta, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-    let last = transaction(|| watch::last(round))?;
+    let last = while_installed(|| watch::last(round))?.flatten();
     // After a clock that was ahead was put right, the last time lies in the future.
     Ok(last.filter(|last| *last <= now).map_or(now, |last| last + every))
 }
 
 fn look_at_storages() -> Result<()> {
-    let storages = transaction(storage::with_newest_backup)?;
+    let storages = while_installed(storage::with_newest_backup)?.unwrap_or_default();
     let io = Io::start()?;
     for (storage, newest) in storages {
         match space(&io, &storage) {
-            Ok(Some(space)) => transaction(|| tell_shortage(&storage.name, space, newest))?,
+            Ok(Some(space)) => {
+                while_installed(|| tell_shortage(&storage.name, space, newest))?;
+            }
             Ok(None) => {}
             Err(error) => crate::error::log(&error, &format!("storage \"{}\"", storage.name)),
         }
@@ -92,7 +94,7 @@ fn tell_shortage(storage: &str, space: Space, newest: Option<u64>) -> Result<()>
 }
 
 fn look_at_audit() -> Result<()> {
-    transaction(|| {
+    while_installed(|| {
         let report = audit::verify_newest(ENTRIES)?;
         let Some(first) = report.problems.first() else { return Ok(()) };
         let count = report.problems.len();
@@ -104,4 +106,5 @@ fn look_at_audit() -> Result<()> {
             detail: json!({ "entry": first.seq, "problems": count, "entries_checked": report.rows }),
         })
     })
+    .map(drop)
 }

@@ -135,7 +135,7 @@ struct Names {
 }
 
 impl Names {
-    fn new(answers: &[&str]) -> (Arc<dyn Lookup>, Arc<AtomicUsize>) {
+    fn prepared(answers: &[&str]) -> (Arc<dyn Lookup>, Arc<AtomicUsize>) {
         let parse = |text: &&str| text.split_whitespace().map(|address| address.parse().unwrap()).collect();
         let asked = Arc::<AtomicUsize>::default();
         let names = Self { answers: answers.iter().map(parse).collect(), asked: asked.clone() };
@@ -153,7 +153,7 @@ impl Lookup for Names {
 
 fn receiver(url: &str, allowed: &str, names: &[&str]) -> Receiver {
     let secret = Some(Secret::new("canary-secret".to_owned()));
-    let (lookup, _) = Names::new(names);
+    let (lookup, _) = Names::prepared(names);
     Receiver::new(
         Target::parse(url).unwrap(),
         Format::Json,
@@ -384,7 +384,7 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
     let server = Server::with_status(200).await;
     let target = || Target::parse(&format!("http://hook.test:{}/", server.port)).unwrap();
     let make = |answers: &[&str]| {
-        let (lookup, asked) = Names::new(answers);
+        let (lookup, asked) = Names::prepared(answers);
         let allow = AllowList::parse("127.0.0.2").unwrap();
         (Receiver::new(target(), Format::Json, None, allow, lookup).unwrap(), asked)
     };

@@ -3,7 +3,7 @@
 /// What a file system has, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// All of it.
+    /// All that the server may use or has been used.
     pub total: u64,
     /// What the server may still write.
     pub free: u64,

@@ -118,7 +118,9 @@ impl Location {
             }
         };
         let bytes = |blocks: u64| blocks.saturating_mul(of.f_frsize);
-        Ok(Some(Space { total: bytes(of.f_blocks), free: bytes(of.f_bavail) }))
+        // What is kept for root is none of it, as df(1) has it.
+        let used = of.f_blocks.saturating_sub(of.f_bfree);
+        Ok(Some(Space { total: bytes(used.saturating_add(of.f_bavail)), free: bytes(of.f_bavail) }))
     }
 
     fn parse_s3(rest: &str) -> Result<Self> {
