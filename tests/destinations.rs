@@ -172,3 +172,68 @@ fn an_archive_is_fetched_by_its_address() {
     let log = site.cluster.log();
     assert!(!log.contains("X-Amz-Signature"), "an address is as good as a key");
 }
+
+/// One pass, two forms: what is encrypted has a manifest of its own, and both are the same backup.
+#[test]
+fn plain_and_encrypted_copies_of_one_backup() {
+    let site = Site::local(Cluster::builder().preload_walwarden());
+    let identity = site.cluster.new_server_folder("keys").join("key");
+    let made = Command::new("age-keygen").arg("--output").arg(&identity).output().expect("age-keygen");
+    let recipient = String::from_utf8_lossy(&made.stderr).trim().rsplit(' ').next().unwrap().to_owned();
+    std::fs::set_permissions(&identity, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    site.cluster.give_to_server(&identity);
+    for name in ["sealed", "sealed_later", "other"] {
+        let folder = site.cluster.new_server_folder(name);
+        let of_whom = if name == "other" { OTHER_RECIPIENT } else { &recipient };
+        site.sql(&format!(
+            "SELECT walwarden.add_storage('{name}', 'file://{}', '{{\"age_recipients\": [\"{of_whom}\"]}}')",
+            folder.display()
+        ));
+    }
+    site.sql("SELECT walwarden.schedule('both', storages => '{sealed,local}')");
+    let backup = back_up(&site.cluster, APP, "'both'");
+    let id = text(&backup, "id");
+    assert_eq!(copies(&site, id), "local stored, sealed stored");
+    let sealed = site.cluster.folder().join("sealed").join(text(&backup, "object_key"));
+    assert!(sealed.display().to_string().ends_with(".dump.age"));
+    let plain = Command::new("age")
+        .args(["--decrypt", "--identity"])
+        .arg(&identity)
+        .arg(&sealed)
+        .output()
+        .expect("age");
+    let file = site.cluster.folder().join("decrypted.dump");
+    std::fs::write(&file, &plain.stdout).unwrap();
+    assert_eq!(support::sha256sum(&file), text(&backup, "sha256"));
+
+    // Of the plain copy an encrypted one is made; what is encrypted goes as it is to the same people, and to nobody else.
+    let copy = |to: &str| {
+        let job = site.sql(&format!("SELECT walwarden.copy_backup('{id}', '{to}')"));
+        await_end(&site.cluster, APP, &job)
+    };
+    assert_eq!(copy("other")["state"], "completed");
+    assert_eq!(copy("sealed_later")["state"], "completed");
+    for storage in ["local", "sealed", "sealed_later", "other"] {
+        let verify = site.sql(&format!("SELECT walwarden.verify('{id}', storage => '{storage}')"));
+        assert_eq!(await_end(&site.cluster, APP, &verify)["state"], "completed", "{storage}");
+    }
+    assert_eq!(site.sql("SELECT count(DISTINCT body), count(*) FROM walwarden.manifest"), "4|4");
+
+    let alone = back_up(&site.cluster, APP, "storage => 'sealed'");
+    let job = site.sql(&format!("SELECT walwarden.copy_backup('{}', 'other')", text(&alone, "id")));
+    let refused = await_end(&site.cluster, APP, &job);
+    assert_eq!(refused["error_class"], "wrong_state", "{refused:#}");
+    assert!(text(&refused, "error_message").contains("is encrypted for others"));
+    let job = site.sql(&format!("SELECT walwarden.copy_backup('{}', 'sealed_later')", text(&alone, "id")));
+    assert_eq!(await_end(&site.cluster, APP, &job)["state"], "completed");
+    let job = site.sql(&format!(
+        "SELECT walwarden.restore('{}', 'unsealed', identity_file => '{}')",
+        text(&alone, "id"),
+        identity.display()
+    ));
+    assert_eq!(await_end(&site.cluster, APP, &job)["state"], "completed");
+    site.assert_chain_verifies();
+}
+
+/// Whose secret key nobody here has.
+const OTHER_RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
