@@ -266,6 +266,44 @@ BEGIN
 END
 $$;
 
+-- Rows of this database that were ever inserted, updated and deleted, as the statistics have it. Not those of catalogs and of walwarden, whose
+-- bookkeeping is nobody's change, and not those of TOAST, which are parts of rows. TRUNCATE and DROP count as nothing, rows that were
+-- rolled back as changes; what is rewritten, the temporary, and the TOAST of a table that is dropped count too. Sessions hand over what they
+-- did about once a second, and not before their transaction has ended. NULL while nobody counts.
+CREATE FUNCTION walwarden._changes() RETURNS bigint
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_catalog.pg_stat_get_db_tuples_inserted(d.oid) + pg_catalog.pg_stat_get_db_tuples_updated(d.oid)
+           + pg_catalog.pg_stat_get_db_tuples_deleted(d.oid)
+           - (SELECT coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid) + pg_catalog.pg_stat_get_tuples_updated(c.oid)
+                                             + pg_catalog.pg_stat_get_tuples_deleted(c.oid)), 0)::bigint
+                FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE NOT c.relisshared
+                 AND (c.relkind = 't'
+                      OR (c.relkind = 'r' AND n.nspname IN ('pg_catalog', 'information_schema', 'walwarden'))))
+      FROM pg_catalog.pg_database AS d
+     WHERE d.datname = pg_catalog.current_database() AND pg_catalog.current_setting('track_counts')::boolean
+$$;
+
+-- Since when they are counted. A crash resets everything and tells only of what is not a table's or a database's, the archiver's say.
+CREATE FUNCTION walwarden._stats_since() RETURNS timestamptz
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT greatest(pg_catalog.pg_stat_get_db_stat_reset_time(d.oid), (SELECT a.stats_reset FROM pg_catalog.pg_stat_archiver AS a))
+      FROM pg_catalog.pg_database AS d
+     WHERE d.datname = pg_catalog.current_database()
+$$;
+
+-- Rows changed since a backup; NULL when they cannot be compared.
+CREATE FUNCTION walwarden._changes_since(changes bigint, stats_since timestamptz, changes_now bigint, stats_since_now timestamptz) RETURNS bigint
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN stats_since IS NOT DISTINCT FROM stats_since_now AND changes_now >= changes THEN changes_now - changes END
+$$;
+
+-- Where the write-ahead log is; on a standby, up to where it is replayed.
+CREATE FUNCTION walwarden._wal_position() RETURNS pg_lsn
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END
+$$;
+
 CREATE FUNCTION walwarden.run_now(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
         compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL,
         schemas text[] DEFAULT NULL, exclude_schemas text[] DEFAULT NULL, tables text[] DEFAULT NULL,

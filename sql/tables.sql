@@ -31,6 +31,7 @@ CREATE TABLE walwarden.schedule (
     enabled       boolean NOT NULL DEFAULT true,
     checked_until timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     planned_at    timestamptz,
+    rpo_exceeded  boolean NOT NULL DEFAULT false,
     created_by    text NOT NULL DEFAULT session_user,
     created_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CHECK ((definition ? 'smoke') = (smoke_role IS NOT NULL))
@@ -39,6 +40,7 @@ COMMENT ON TABLE walwarden.schedule IS 'when to back up, to which storages, when
 COMMENT ON COLUMN walwarden.schedule.definition IS 'what walwarden.schedule() was given, as manifests have it too; times in seconds, sizes in bytes';
 COMMENT ON COLUMN walwarden.schedule.smoke_role IS 'the role that asks the smoke query: who defined the schedule';
 COMMENT ON COLUMN walwarden.schedule.planned_at IS 'when its retention was last applied';
+COMMENT ON COLUMN walwarden.schedule.rpo_exceeded IS 'what was last told of its rpo: that it is exceeded';
 COMMENT ON COLUMN walwarden.schedule.checked_until IS 'scheduled times up to here have been run, skipped or missed';
 
 CREATE TABLE walwarden.job (
@@ -70,6 +72,8 @@ CREATE TABLE walwarden.job (
     finalized_at    timestamptz,
     snapshot_at     timestamptz,
     snapshot_lsn    pg_lsn,
+    changes         bigint,
+    stats_since     timestamptz,
     size_bytes      bigint CHECK (size_bytes >= 0),
     raw_bytes       bigint CHECK (raw_bytes >= 0),
     tables          bigint CHECK (tables >= 0),
@@ -107,6 +111,8 @@ COMMENT ON COLUMN walwarden.job.smoke_answer IS 'what the smoke query of a resto
 COMMENT ON COLUMN walwarden.job.unchecked IS 'what a verification could not look at, and why; NULL when nothing';
 COMMENT ON COLUMN walwarden.job.scratch_database IS 'a database that must go when the job has ended';
 COMMENT ON COLUMN walwarden.job.snapshot_at IS 'the moment whose data the backup holds: the recovery point';
+COMMENT ON COLUMN walwarden.job.changes IS 'rows that had been inserted, updated and deleted by then, as walwarden._changes() counts them';
+COMMENT ON COLUMN walwarden.job.stats_since IS 'since when these were counted: after a reset they cannot be compared';
 COMMENT ON COLUMN walwarden.job.jobs IS 'copiers that were asked for; NULL is one a processor';
 COMMENT ON COLUMN walwarden.job.copiers IS 'copiers that the job got';
 COMMENT ON COLUMN walwarden.job.copiers_note IS 'why it got fewer copiers than it wanted';
@@ -121,6 +127,8 @@ CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job (schedule, kind, schedul
 CREATE INDEX job_unfinished ON walwarden.job (queued_at) WHERE finalized_at IS NULL;
 CREATE INDEX job_to_clean_up ON walwarden.job (id) WHERE scratch_database IS NOT NULL;
 CREATE INDEX job_backup ON walwarden.job (snapshot_at) WHERE kind = 'backup' AND state IN ('completed', 'partial') AND expires_at IS NULL;
+CREATE INDEX job_backup_of_schedule ON walwarden.job (schedule, snapshot_at)
+    WHERE kind = 'backup' AND state IN ('completed', 'partial') AND expires_at IS NULL;
 CREATE INDEX job_to_delete ON walwarden.job (expires_at) WHERE expires_at IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX job_ended ON walwarden.job (kind, state, finalized_at) WHERE finalized_at IS NOT NULL;
 CREATE INDEX job_by_time ON walwarden.job (queued_at, id);

@@ -201,7 +201,7 @@ BEGIN
     IF TG_OP = 'UPDATE' AND pg_catalog.to_jsonb(OLD) -> 'enabled' <> pg_catalog.to_jsonb(NEW) -> 'enabled' THEN
         event := TG_TABLE_NAME || CASE WHEN NEW.enabled THEN '.resumed' ELSE '.paused' END;
     END IF;
-    row_now := row_now - ARRAY['checked_until', 'planned_at', 'swept_at', 'created_at', 'created_by'];
+    row_now := row_now - ARRAY['checked_until', 'planned_at', 'rpo_exceeded', 'swept_at', 'created_at', 'created_by'];
     -- The path of a webhook's URL may be all that keeps strangers from writing there: the entry names the host.
     IF TG_TABLE_NAME = 'webhook' THEN
         row_now := row_now - 'url';

@@ -129,13 +129,33 @@ SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definitio
        s.definition OPERATOR(pg_catalog.->>) 'smoke' AS smoke, s.definition OPERATOR(pg_catalog.->>) 'expect' AS expect,
        CASE WHEN s.enabled THEN walwarden._next_run(d.id::text, s.name, 'restore_test', s.definition::text) END AS next_restore_test,
        s.definition OPERATOR(pg_catalog.->) 'retention' AS retention,
-       pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'rpo')::double precision) AS rpo,
+       good.job AS last_good_backup, good.snapshot_at AS recovery_point,
+       pg_catalog.statement_timestamp() - good.snapshot_at AS loss_window,
+       pg_catalog.pg_wal_lsn_diff((SELECT walwarden._wal_position()), good.snapshot_lsn)::bigint AS wal_since,
+       walwarden._changes_since(point.changes, point.stats_since, (SELECT walwarden._changes()), (SELECT walwarden._stats_since())) AS changed_rows,
+       target.rpo,
+       pg_catalog.statement_timestamp() <= coalesce(good.snapshot_at, s.created_at) + target.rpo AS rpo_met,
        s.created_by, s.created_at
   FROM walwarden.schedule AS s CROSS JOIN walwarden.database AS d
   LEFT JOIN LATERAL (SELECT j.id, j.scheduled_for, j.state FROM walwarden.job AS j
                       WHERE j.schedule OPERATOR(pg_catalog.=) s.name AND j.kind = 'backup'
-                      ORDER BY j.queued_at DESC LIMIT 1) AS last ON true;
+                      ORDER BY j.queued_at DESC LIMIT 1) AS last ON true
+ CROSS JOIN LATERAL (SELECT pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'rpo')::double precision) AS rpo) AS target
+  -- By the index job_backup_of_schedule, from the newest backwards.
+  LEFT JOIN LATERAL (SELECT b.job, b.snapshot_at, b.snapshot_lsn FROM walwarden.backups AS b
+                      WHERE b.schedule OPERATOR(pg_catalog.=) s.name AND b.damage IS NULL
+                      ORDER BY b.snapshot_at DESC LIMIT 1) AS good ON true
+  LEFT JOIN walwarden.job AS point ON point.id OPERATOR(pg_catalog.=) good.job;
 COMMENT ON VIEW walwarden.schedules IS 'when backups run; next_run is by the schedule alone, walwarden.status says whether schedules fire';
+COMMENT ON COLUMN walwarden.schedules.last_good_backup IS 'its newest backup that is not known to be damaged';
+COMMENT ON COLUMN walwarden.schedules.recovery_point IS 'the moment whose data that one holds';
+COMMENT ON COLUMN walwarden.schedules.loss_window IS 'what would be lost with nothing but the backups of this schedule: the age of that moment';
+COMMENT ON COLUMN walwarden.schedules.wal_since IS 'bytes of write-ahead log that the whole cluster has written since';
+COMMENT ON COLUMN walwarden.schedules.changed_rows IS
+    'rows inserted, updated and deleted in this database since, as the statistics have it: about a second behind, and with what was rolled back; NULL when these were reset, as by a crash';
+COMMENT ON COLUMN walwarden.schedules.rpo IS 'how large the loss window may be';
+COMMENT ON COLUMN walwarden.schedules.rpo_met IS
+    'whether it is no larger; before the first backup it is counted from the moment the schedule was made; NULL without a target';
 
 CREATE VIEW walwarden.storages AS
 SELECT s.name, s.url, s.options, s.created_by, s.created_at,
@@ -238,6 +258,9 @@ SELECT walwarden._scheduler_state() AS scheduler,
        last.id AS last_backup,
        last.snapshot_at AS recovery_point,
        pg_catalog.clock_timestamp() - last.snapshot_at AS loss_window,
+       pg_catalog.pg_wal_lsn_diff((SELECT walwarden._wal_position()), last.snapshot_lsn)::bigint AS wal_since,
+       walwarden._changes_since(point.changes, point.stats_since, (SELECT walwarden._changes()), (SELECT walwarden._stats_since())) AS changed_rows,
+       (SELECT pg_catalog.count(*) FROM walwarden.schedules AS s WHERE s.enabled AND NOT s.rpo_met) AS rpo_missed,
        running.id AS running_job,
        (SELECT pg_catalog.count(*) FROM walwarden.waiting_sessions AS w) AS sessions_waiting,
        (SELECT pg_catalog.count(*) FROM walwarden.job AS j WHERE j.state = 'queued' AND j.finalized_at IS NULL) AS queued_jobs,
@@ -253,9 +276,10 @@ SELECT walwarden._scheduler_state() AS scheduler,
                                  JOIN walwarden.job AS j ON j.id OPERATOR(pg_catalog.=) c.made_by
                                 WHERE c.cleanup IS NOT NULL AND j.finalized_at IS NOT NULL) AS jobs_to_clean_up
   FROM (VALUES (1)) AS one
-  LEFT JOIN LATERAL (SELECT b.job AS id, b.snapshot_at, b.finalized_at FROM walwarden.backups AS b
+  LEFT JOIN LATERAL (SELECT b.job AS id, b.snapshot_at, b.snapshot_lsn, b.finalized_at FROM walwarden.backups AS b
                       WHERE b.damage IS NULL
                       ORDER BY b.snapshot_at DESC LIMIT 1) AS last ON true
+  LEFT JOIN walwarden.job AS point ON point.id OPERATOR(pg_catalog.=) last.id
   LEFT JOIN LATERAL (SELECT j.id FROM walwarden.job AS j
                       WHERE j.finalized_at IS NULL AND j.state <> 'queued'
                       ORDER BY j.queued_at LIMIT 1) AS running ON true
@@ -276,6 +300,9 @@ COMMENT ON VIEW walwarden.status IS 'one row: do schedules fire, what is the new
 COMMENT ON COLUMN walwarden.status.scheduler IS 'running; or why schedules do not fire: not preloaded, off, stopped, standby, suspended';
 COMMENT ON COLUMN walwarden.status.recovery_point IS 'the moment whose data the newest backup holds that is not known to be damaged';
 COMMENT ON COLUMN walwarden.status.loss_window IS 'what would be lost if the database were lost now: the age of that moment';
+COMMENT ON COLUMN walwarden.status.wal_since IS 'bytes of write-ahead log that the whole cluster has written since';
+COMMENT ON COLUMN walwarden.status.changed_rows IS 'rows changed in this database since, as in walwarden.schedules; NULL when nobody knows';
+COMMENT ON COLUMN walwarden.status.rpo_missed IS 'schedules, not paused, whose loss window is above their rpo';
 COMMENT ON COLUMN walwarden.status.sessions_waiting IS 'sessions that wait for a lock of the running backup: walwarden.waiting_sessions names them';
 COMMENT ON COLUMN walwarden.status.waiting_for_slot IS 'queued jobs that wait because walwarden.max_concurrent_jobs run in the cluster';
 COMMENT ON COLUMN walwarden.status.failed_since IS 'the latest job that failed and after which none of its kind was completed, so that a failed restore test is not forgotten with the next backup; a failed restore is, with the next good backup';

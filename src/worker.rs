@@ -23,6 +23,7 @@ pub mod progress;
 mod pulse;
 pub mod reaper;
 pub mod receivers;
+mod recovery_point;
 pub mod remains;
 pub mod restore;
 pub mod retry;

@@ -207,7 +207,8 @@ pub fn set_compression(id: Uuid, compression: Compression) -> Result<()> {
 pub fn set_snapshot(id: Uuid, at: DateTime<Utc>, lsn: &str) -> Result<()> {
     change(
         id,
-        "snapshot_at = $2::timestamptz, snapshot_lsn = $3::pg_lsn",
+        "snapshot_at = $2::timestamptz, snapshot_lsn = $3::pg_lsn, \
+         changes = walwarden._changes(), stats_since = walwarden._stats_since()",
         &[Some(&clock::to_text(at)), Some(lsn)],
     )
 }

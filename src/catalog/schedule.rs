@@ -2,7 +2,7 @@
 
 use crate::catalog::task::TestOrder;
 use crate::pg::{clock, sql};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use walwarden_core::schedule::Definition;
 use walwarden_core::{Error, ErrorClass, Result};
 
@@ -93,6 +93,53 @@ pub fn set_checked_until(name: &str, time: DateTime<Utc>) -> Result<()> {
         &[Some(name), Some(&clock::to_text(time))],
     )?;
     Ok(())
+}
+
+/// How a schedule that is not paused stands to its target.
+#[derive(Debug, Clone)]
+pub struct RecoveryPoint {
+    /// The schedule.
+    pub schedule: String,
+    /// The moment whose data its newest good backup holds; None before the first.
+    pub at: Option<DateTime<Utc>>,
+    /// The target, and when the loss window will be above it, or is since; None when the schedule has none any more.
+    pub target: Option<(TimeDelta, DateTime<Utc>)>,
+    /// Whether it was told that the target is exceeded.
+    pub told: bool,
+}
+
+/// Those that have a target, or of which it was told that they exceed one.
+pub fn recovery_points() -> Result<Vec<RecoveryPoint>> {
+    sql::query(
+        "SELECT v.name, (extract(epoch FROM v.recovery_point) * 1000000)::bigint, extract(epoch FROM v.rpo)::bigint, \
+                (extract(epoch FROM coalesce(v.recovery_point, v.created_at) + v.rpo) * 1000000)::bigint, s.rpo_exceeded \
+           FROM walwarden.schedules AS v JOIN walwarden.schedule AS s ON s.name = v.name \
+          WHERE s.enabled AND (v.rpo IS NOT NULL OR s.rpo_exceeded) ORDER BY v.name",
+        &[],
+    )?
+    .iter()
+    .map(|row| {
+        let time = |index| -> Result<Option<DateTime<Utc>>> {
+            Ok(row.parse_nullable(index)?.and_then(DateTime::from_timestamp_micros))
+        };
+        let target = row.parse_nullable(2)?.and_then(TimeDelta::try_seconds);
+        Ok(RecoveryPoint {
+            schedule: row.text(0)?,
+            at: time(1)?,
+            target: target.zip(time(3)?),
+            told: row.flag(4)?,
+        })
+    })
+    .collect()
+}
+
+/// Remember what is told of its target. False when that was told before, or the schedule is gone.
+pub fn note_rpo(name: &str, exceeded: bool) -> Result<bool> {
+    let touched = sql::run(
+        "UPDATE walwarden.schedule SET rpo_exceeded = $2::boolean WHERE name = $1 AND rpo_exceeded <> $2::boolean",
+        &[Some(name), Some(if exceeded { "true" } else { "false" })],
+    )?;
+    Ok(touched > 0)
 }
 
 /// Remove it. Its jobs and backups stay.

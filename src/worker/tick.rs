@@ -9,7 +9,7 @@ use crate::pg::bgworker::{self, Assignment};
 use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts};
-use crate::worker::{messenger, reaper, start, turn, watch};
+use crate::worker::{messenger, reaper, recovery_point, start, turn, watch};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 use walwarden_alert::Severity;
@@ -73,6 +73,7 @@ fn tick() -> Result<()> {
     }
     // What is overdue waits for a leader that is under way.
     next = earliest(earliest(next, run_after), try_again.map(|time| time.max(soon)));
+    next = earliest(next, recovery_point::compare_with_targets()?);
     next = earliest(earliest(next, messenger::start_if_due(now)?), Some(watch::make_rounds(now)?));
     report(next.map_or(NEVER, |time| time.timestamp_micros()), waiting);
     Ok(())
