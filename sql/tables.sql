@@ -123,7 +123,9 @@ COMMENT ON COLUMN walwarden.job.expires_at IS 'when it was decided to delete the
 COMMENT ON COLUMN walwarden.job.deleted_by IS 'who decided it; walwarden is the retention of its schedule';
 COMMENT ON COLUMN walwarden.job.deleted_at IS 'when its last object was gone from storage';
 
-CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job (schedule, kind, scheduled_for, attempt, storages) WHERE scheduled_for IS NOT NULL;
+-- Each copy of a backup is verified by a job of its own.
+CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job
+    (schedule, kind, scheduled_for, attempt, (CASE WHEN kind = 'verify' THEN storages ELSE '{}' END)) WHERE scheduled_for IS NOT NULL;
 CREATE INDEX job_unfinished ON walwarden.job (queued_at) WHERE finalized_at IS NULL;
 CREATE INDEX job_to_clean_up ON walwarden.job (id) WHERE scratch_database IS NOT NULL;
 CREATE INDEX job_backup ON walwarden.job (snapshot_at) WHERE kind = 'backup' AND state IN ('completed', 'partial') AND expires_at IS NULL;

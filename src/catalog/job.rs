@@ -95,7 +95,7 @@ pub fn insert(job: &NewJob<'_>) -> Result<bool> {
          VALUES ($1::uuid, $2, $3, $4, $5::timestamptz, \
                  ARRAY (SELECT pg_catalog.jsonb_array_elements_text($6::jsonb)), $7, $8::integer, $9, \
                  $10::bigint, $11::uuid, $12, $13::jsonb, $14::integer, $15::timestamptz) \
-         ON CONFLICT (schedule, kind, scheduled_for, attempt, storages) WHERE scheduled_for IS NOT NULL DO NOTHING",
+         ON CONFLICT DO NOTHING",
         &[
             Some(&job.id.to_string()),
             Some(job.task.kind().name()),

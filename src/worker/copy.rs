@@ -267,7 +267,7 @@ impl Work for Copying {
         };
         let put = globals.map(|bytes| proof::put(&self.io, &target, &keys.globals, bytes)).transpose()?;
         let (body, signature, public_key) = match &recipients {
-            None => (subject.body.clone(), subject.signature, subject.public_key.clone()),
+            None => (subject.body.clone(), subject.signature, subject.public_key),
             Some(recipients) => sign_anew(manifest, &keys, recipients, &sent, put.as_ref())?,
         };
         proof::manifest(&self.io, &target, &keys, &body, signature, &public_key)?;

@@ -127,7 +127,8 @@ fn look_at(schedule: &Schedule, kind: JobKind, timetable: &Timetable, now: DateT
         queued,
     }
     .decide();
-    if due.clock_set_back && kind == JobKind::Backup {
+    let first = schedule.definition.crons().next().map(|(kind, _)| kind);
+    if due.clock_set_back && first == Some(kind) {
         note(schedule, "schedule.clock_set_back", schedule.checked_until, None)?;
     }
     if let Some(missed) = &due.missed {
