@@ -8,4 +8,5 @@ GRANT SELECT ON walwarden.jobs, walwarden.backups, walwarden.backup_copies, walw
     walwarden.storages, walwarden.webhooks, walwarden.notifications, walwarden.progress, walwarden.waiting_sessions, walwarden.status, walwarden.audit_chain TO pg_monitor;
 GRANT EXECUTE ON FUNCTION walwarden._next_run(text, text, text, text), walwarden._progress(bigint),
     walwarden._scheduler_state(), walwarden._list(jsonb), walwarden._waiting_for(text, text), walwarden._changes(), walwarden._stats_since(),
-    walwarden._changes_since(bigint, timestamptz, bigint, timestamptz), walwarden._wal_position() TO pg_monitor;
+    walwarden._changes_since(bigint, timestamptz, bigint, timestamptz), walwarden._wal_position(),
+    walwarden._newest_good_backup(text) TO pg_monitor;

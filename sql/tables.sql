@@ -129,8 +129,6 @@ CREATE UNIQUE INDEX job_scheduled_once ON walwarden.job
 CREATE INDEX job_unfinished ON walwarden.job (queued_at) WHERE finalized_at IS NULL;
 CREATE INDEX job_to_clean_up ON walwarden.job (id) WHERE scratch_database IS NOT NULL;
 CREATE INDEX job_backup ON walwarden.job (snapshot_at) WHERE kind = 'backup' AND state IN ('completed', 'partial') AND expires_at IS NULL;
-CREATE INDEX job_backup_of_schedule ON walwarden.job (schedule, snapshot_at)
-    WHERE kind = 'backup' AND state IN ('completed', 'partial') AND expires_at IS NULL;
 CREATE INDEX job_to_delete ON walwarden.job (expires_at) WHERE expires_at IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX job_ended ON walwarden.job (kind, state, finalized_at) WHERE finalized_at IS NOT NULL;
 CREATE INDEX job_by_time ON walwarden.job (queued_at, id);

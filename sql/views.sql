@@ -107,6 +107,14 @@ COMMENT ON VIEW walwarden.discovered_backups IS
     'backups of this and other databases that walwarden.discover() found in storage: verify(), restore() and the like take their job';
 COMMENT ON COLUMN walwarden.discovered_backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL when nothing';
 
+-- The newest backup of a schedule that is not known to be damaged. A function, for what the planner fears of this view, once for each
+-- schedule, would have it compile (jit) for longer than all of it takes; it reads job_backup from the newest backwards.
+CREATE FUNCTION walwarden._newest_good_backup(schedule text) RETURNS uuid
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT b.job FROM walwarden.backups AS b
+     WHERE b.schedule = _newest_good_backup.schedule AND b.damage IS NULL ORDER BY b.snapshot_at DESC LIMIT 1
+$$;
+
 CREATE VIEW walwarden.schedules AS
 SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definition OPERATOR(pg_catalog.->>) 'time_zone' AS time_zone,
        walwarden._list(s.definition OPERATOR(pg_catalog.->) 'storages') AS storage, s.enabled,
@@ -129,10 +137,10 @@ SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definitio
        s.definition OPERATOR(pg_catalog.->>) 'smoke' AS smoke, s.definition OPERATOR(pg_catalog.->>) 'expect' AS expect,
        CASE WHEN s.enabled THEN walwarden._next_run(d.id::text, s.name, 'restore_test', s.definition::text) END AS next_restore_test,
        s.definition OPERATOR(pg_catalog.->) 'retention' AS retention,
-       good.job AS last_good_backup, good.snapshot_at AS recovery_point,
+       good.id AS last_good_backup, good.snapshot_at AS recovery_point,
        pg_catalog.statement_timestamp() - good.snapshot_at AS loss_window,
        pg_catalog.pg_wal_lsn_diff((SELECT walwarden._wal_position()), good.snapshot_lsn)::bigint AS wal_since,
-       walwarden._changes_since(point.changes, point.stats_since, (SELECT walwarden._changes()), (SELECT walwarden._stats_since())) AS changed_rows,
+       walwarden._changes_since(good.changes, good.stats_since, (SELECT walwarden._changes()), (SELECT walwarden._stats_since())) AS changed_rows,
        target.rpo,
        pg_catalog.statement_timestamp() <= coalesce(good.snapshot_at, s.created_at) + target.rpo AS rpo_met,
        s.created_by, s.created_at
@@ -141,11 +149,7 @@ SELECT s.name, s.definition OPERATOR(pg_catalog.->>) 'cron' AS cron, s.definitio
                       WHERE j.schedule OPERATOR(pg_catalog.=) s.name AND j.kind = 'backup'
                       ORDER BY j.queued_at DESC LIMIT 1) AS last ON true
  CROSS JOIN LATERAL (SELECT pg_catalog.make_interval(secs => (s.definition OPERATOR(pg_catalog.->>) 'rpo')::double precision) AS rpo) AS target
-  -- By the index job_backup_of_schedule, from the newest backwards.
-  LEFT JOIN LATERAL (SELECT b.job, b.snapshot_at, b.snapshot_lsn FROM walwarden.backups AS b
-                      WHERE b.schedule OPERATOR(pg_catalog.=) s.name AND b.damage IS NULL
-                      ORDER BY b.snapshot_at DESC LIMIT 1) AS good ON true
-  LEFT JOIN walwarden.job AS point ON point.id OPERATOR(pg_catalog.=) good.job;
+  LEFT JOIN walwarden.job AS good ON good.id OPERATOR(pg_catalog.=) walwarden._newest_good_backup(s.name);
 COMMENT ON VIEW walwarden.schedules IS 'when backups run; next_run is by the schedule alone, walwarden.status says whether schedules fire';
 COMMENT ON COLUMN walwarden.schedules.last_good_backup IS 'its newest backup that is not known to be damaged';
 COMMENT ON COLUMN walwarden.schedules.recovery_point IS 'the moment whose data that one holds';
