@@ -517,3 +517,33 @@ fn the_outbox_is_bounded_and_webhooks_choose() {
          FROM walwarden.notifications WHERE webhook = 'timeouts'",
     );
 }
+
+/// An entry that is appended while the chain is checked is none that is missing: no false alarm.
+#[test]
+fn a_chain_that_grows_while_it_is_checked_holds() {
+    let site = Site::local(Cluster::builder());
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| {
+            let mut client = site.cluster.client(APP);
+            for _ in 0..3000 {
+                client
+                    .execute("SELECT walwarden._append_audit('schedule.altered', NULL, '{}')", &[])
+                    .unwrap();
+            }
+        });
+        let mut client = site.cluster.client(APP);
+        let mut checks = 0;
+        while !appending.is_finished() || checks == 0 {
+            let problems = client
+                .query("SELECT seq, message FROM walwarden.verify_audit_chain() WHERE NOT ok", &[])
+                .unwrap();
+            assert!(
+                problems.is_empty(),
+                "{:?}",
+                problems.iter().map(|row| row.get::<_, String>(1)).collect::<Vec<_>>()
+            );
+            checks += 1;
+        }
+        println!("{checks} checks meanwhile");
+    });
+}

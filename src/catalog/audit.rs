@@ -27,7 +27,7 @@ pub fn append(event: &str, job: Option<Uuid>, actor: &str, detail: &str) -> Resu
     // Time in the chain never goes backwards, whatever the clock does.
     let previous = DateTime::from_timestamp_micros(row.parse_nullable(3)?.unwrap_or(0)).unwrap_or_default();
     let now = clock::now().max(previous);
-    let mut entry = Entry::following(&head_of(&row)?, now, row.parse(2)?, event.parse()?, actor);
+    let mut entry = Entry::following(&head_of(&row, 0)?, now, row.parse(2)?, event.parse()?, actor);
     entry.job = job;
     entry.detail = detail;
     let sealed = entry.seal()?;
@@ -61,7 +61,7 @@ pub fn actor() -> String {
 /// The newest entry; seq 0 before the first.
 pub fn head() -> Result<Head> {
     let row = sql::query_one("SELECT seq, pg_catalog.encode(hash, 'hex') FROM walwarden.audit_head", &[])?;
-    head_of(&row.ok_or_else(head_is_missing)?)
+    head_of(&row.ok_or_else(head_is_missing)?, 0)
 }
 
 /// Check every entry against its hash, its link, its columns and the head; a batch in memory at a time.
@@ -77,29 +77,34 @@ pub fn verify_newest(count: u64) -> Result<ChainReport> {
         &[Some(&count.to_string())],
     )?;
     match before {
-        Some(row) => verify_with(ChainVerifier::behind(&head_of(&row)?), row.parse(0)?),
+        Some(row) => verify_with(ChainVerifier::behind(&head_of(&row, 0)?), row.parse(0)?),
         None => verify(),
     }
 }
 
 fn verify_with(mut verifier: ChainVerifier, mut after: i64) -> Result<ChainReport> {
     let mut problems = Vec::new();
-    loop {
+    let head = loop {
+        // The head with them, as one snapshot has both: an entry that is appended meanwhile is none that is missing.
         let rows = sql::query(
-            "SELECT seq, body, pg_catalog.encode(hash, 'hex'), \
-             pg_catalog.to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), job_id, event, actor \
-             FROM walwarden.audit WHERE seq > $1::bigint ORDER BY seq LIMIT $2::bigint",
+            "SELECT a.seq, a.body, pg_catalog.encode(a.hash, 'hex'), \
+             pg_catalog.to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), a.job_id, a.event, a.actor, \
+             h.seq, pg_catalog.encode(h.hash, 'hex') \
+             FROM walwarden.audit_head AS h \
+             LEFT JOIN LATERAL (SELECT * FROM walwarden.audit AS e WHERE e.seq > $1::bigint ORDER BY e.seq LIMIT $2::bigint) AS a \
+                    ON true \
+             ORDER BY a.seq",
             &[Some(&after.to_string()), Some(&BATCH.to_string())],
         )?;
-        for row in &rows {
+        for row in rows.iter().filter(|row| row.get(0).is_some()) {
             after = row.parse(0)?;
             problems.extend(check_row(&mut verifier, after, row)?);
         }
         if rows.len() < BATCH {
-            break;
+            break head_of(rows.last().ok_or_else(head_is_missing)?, 7)?;
         }
-    }
-    let mut report = verifier.finish(Some(&head()?));
+    };
+    let mut report = verifier.finish(Some(&head));
     problems.append(&mut report.problems);
     report.problems = problems;
     Ok(report)
@@ -112,9 +117,10 @@ fn check_row(verifier: &mut ChainVerifier, seq: i64, row: &sql::Row) -> Result<V
     Ok(verifier.push(&Row { seq, body: body.as_bytes(), hash: Some(&hash), columns: Some(columns) }))
 }
 
-fn head_of(row: &sql::Row) -> Result<Head> {
-    let hash: Sha256Sum = row.parse(1)?;
-    Ok(Head { seq: row.parse(0)?, hash })
+/// Its columns begin at `first`.
+fn head_of(row: &sql::Row, first: usize) -> Result<Head> {
+    let hash: Sha256Sum = row.parse(first + 1)?;
+    Ok(Head { seq: row.parse(first)?, hash })
 }
 
 fn head_is_missing() -> Error {
