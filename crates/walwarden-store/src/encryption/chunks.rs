@@ -65,7 +65,7 @@ mod tests {
             let sealed = chunks.sealed(&range);
             prop_assert_eq!((sealed.start - start) % SEALED_SIZE, 0);
             prop_assert!(sealed.end <= chunks.file_size());
-            prop_assert!(sealed.end == chunks.file_size() || (sealed.end - start) % SEALED_SIZE == 0);
+            prop_assert!(sealed.end == chunks.file_size() || (sealed.end - start).is_multiple_of(SEALED_SIZE));
             let first_plain = (sealed.start - start) / SEALED_SIZE * CHUNK_SIZE;
             let last_sealed = (sealed.end - start).div_ceil(SEALED_SIZE);
             prop_assert!(first_plain <= range.start && range.start - first_plain < CHUNK_SIZE);
