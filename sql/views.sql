@@ -92,7 +92,7 @@ COMMENT ON COLUMN walwarden.backups.storage IS 'the storages that have it';
 COMMENT ON COLUMN walwarden.backups.missing_copies IS 'storages that should have it and do not: the copy is made later';
 COMMENT ON COLUMN walwarden.backups.filtered IS 'it does not hold all of the database: schemas, tables or rows were chosen or left out by patterns';
 COMMENT ON COLUMN walwarden.backups.verified_at IS 'when walwarden.verify() last found a copy good, apart from the proof at its end';
-COMMENT ON COLUMN walwarden.backups.verified IS 'how deep that was: manifest or full';
+COMMENT ON COLUMN walwarden.backups.verified IS 'how deep that was: manifest; stored, every byte of an encrypted backup without an identity file; or full';
 COMMENT ON COLUMN walwarden.backups.tested_at IS 'when walwarden.restore_test() last brought it back as it must be';
 COMMENT ON COLUMN walwarden.backups.test_failure IS 'why its latest restore test failed; NULL when it did not, or there was none';
 COMMENT ON COLUMN walwarden.backups.damage IS 'what walwarden.verify() or walwarden.restore_test() found wrong with it; NULL while a copy is not known to be damaged';

@@ -277,7 +277,7 @@ fn reading_lends_nobody_rights() {
     let job = text(&backup.row, "id").to_owned();
     site.sql(
         "CREATE ROLE clerk LOGIN; CREATE SCHEMA hers AUTHORIZATION clerk; GRANT USAGE ON SCHEMA walwarden TO clerk;
-         GRANT EXECUTE ON FUNCTION walwarden.read_table(uuid, text) TO clerk; SET ROLE clerk;
+         GRANT EXECUTE ON FUNCTION walwarden.read_table(uuid, text, text) TO clerk; SET ROLE clerk;
          CREATE FUNCTION hers.who(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''I am %'', current_user; END';
          CREATE DOMAIN hers.tell AS text CHECK (hers.who(VALUE))",
     );

@@ -149,7 +149,7 @@ fn a_damaged_backup_fails_and_is_marked() {
 fn a_smoke_query_has_the_rights_of_who_gave_it() {
     let site = Site::local(Cluster::builder());
     site.sql(
-        "CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA walwarden TO clerk; GRANT EXECUTE ON FUNCTION walwarden.restore_test(uuid, text, text, integer), \
+        "CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA walwarden TO clerk; GRANT EXECUTE ON FUNCTION walwarden.restore_test(uuid, text, text, integer, text), \
          walwarden.wait_for TO clerk; CREATE TABLE secret AS SELECT 1 AS a; GRANT SELECT ON customer TO clerk",
     );
     let backup = back_up(&site.cluster, APP, "");
