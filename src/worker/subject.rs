@@ -190,11 +190,11 @@ impl Subject {
     pub fn facts_of(&self, wanted: impl Fn(&Table) -> bool, with_large_objects: bool) -> ArchiveFacts {
         let manifest = &self.manifest;
         let mut facts = ArchiveFacts {
-            size: manifest.archive.stored().size,
+            size: manifest.archive.size,
             raw_bytes: if with_large_objects { manifest.large_objects.raw_bytes } else { 0 },
             tables: 0,
             rows: 0,
-            sha256: manifest.archive.stored().sha256.to_string(),
+            sha256: manifest.archive.sha256.to_string(),
         };
         for table in manifest.tables.iter().filter(|table| wanted(table)) {
             facts.tables += 1;
