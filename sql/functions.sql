@@ -337,7 +337,7 @@ BEGIN
         RAISE EXCEPTION 'either storage or storages is given, not both' USING ERRCODE = '22023';
     END IF;
     RETURN walwarden._schedule(name, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-        'cron', cron, 'time_zone', time_zone, 'storages', coalesce(storages, ARRAY[coalesce(storage, 'local')]),
+        'cron', cron, 'time_zone', coalesce(time_zone, 'UTC'), 'storages', coalesce(storages, ARRAY[coalesce(storage, 'local')]),
         'jobs', jobs, 'compression', compression, 'max_rate', walwarden._bytes('max_rate', max_rate),
         'verify_cron', verify_cron, 'verify_depth', verify_depth, 'restore_test_cron', restore_test_cron,
         'smoke', smoke, 'expect', expect, 'description', description, 'group', "group",

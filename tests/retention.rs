@@ -173,3 +173,65 @@ fn a_copy_deletes_nothing_of_its_original() {
     assert!(ids.iter().all(|id| stored.iter().filter(|name| name.contains(id.as_str())).count() == 4));
     assert_eq!(site.sql("SELECT count(*) FROM walwarden.backups"), "3");
 }
+
+/// What the storage holds by a lock is kept, said so, and deleted when the lock has ended; uploads that nobody knows go.
+#[test]
+fn a_lock_is_respected_and_forgotten_uploads_are_given_up() {
+    let site = Site::with_s3(Cluster::builder().preload_walwarden());
+    site.s3_client().create_bucket_with_lock("locked");
+    site.sql(
+        "SELECT walwarden.add_storage('locked', 's3://locked', options || '{\"lock_mode\": \"governance\", \"lock_days\": 3}') \
+         FROM walwarden.storages WHERE name = 's3'",
+    );
+    site.sql("SELECT walwarden.schedule('both', storages => '{locked,local}')");
+    let backup = back_up(&site.cluster, APP, "'both'");
+    let id = text(&backup, "id");
+    back_up(&site.cluster, APP, "'both'");
+    site.sql(&format!("SELECT walwarden.delete_backup('{id}', 'too old')"));
+    site.await_true(
+        "the lock to be met",
+        PATIENCE,
+        &format!("SELECT EXISTS (SELECT FROM walwarden.backup_copies WHERE backup = '{id}' AND state = 'retained_by_lock')"),
+    );
+    assert_eq!(
+        site.sql(&format!(
+            "SELECT storage, state, retained_until BETWEEN now() + interval '2 days' AND now() + interval '3 days', try_again_at >= retained_until \
+             FROM walwarden.backup_copies WHERE backup = '{id}' AND state <> 'deleted'"
+        )),
+        "locked|retained_by_lock|t|t"
+    );
+    // Not listed any more, nothing of it gone there, all of it gone elsewhere, and not yet called deleted.
+    assert_eq!(site.sql("SELECT count(*) FROM walwarden.backups"), "1");
+    assert_eq!(
+        site.s3_client().list("locked", "").iter().filter(|object| object.key.contains(id)).count(),
+        4
+    );
+    assert!(!site.stored().iter().any(|name| name.contains(id)));
+    assert_eq!(site.job(id)["deleted_at"], serde_json::Value::Null);
+    assert_eq!(site.events(id).split(' ').next_back(), Some("backup.retained"));
+
+    // An upload that a lost process began and no job noted: too old to be anybody's.
+    let folder = site.cluster.data_dir().join("pg_walwarden/backups");
+    let archive = text(&backup, "object_key");
+    let stale = folder
+        .join(archive.rsplit_once('/').unwrap().0)
+        .join(".lost.dump.0190a5d27c00700080000000000000ff.staged");
+    std::fs::create_dir_all(stale.parent().unwrap()).unwrap();
+    let file = std::fs::File::create(&stale).unwrap();
+    site.cluster.give_to_server(&stale);
+    site.sql("UPDATE walwarden.storage SET swept_at = now() - interval '2 days' WHERE name = 'local'");
+    site.wake();
+    let looked = "SELECT swept_at > now() - interval '1 day' FROM walwarden.storage WHERE name = 'local'";
+    site.await_true("uploads to be looked for", PATIENCE, looked);
+    assert!(stale.exists(), "it may be somebody's");
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3600)).unwrap();
+    site.sql("UPDATE walwarden.storage SET swept_at = now() - interval '2 days' WHERE name = 'local'");
+    site.wake();
+    site.await_true(
+        "it to be given up",
+        PATIENCE,
+        "SELECT EXISTS (SELECT FROM walwarden.audit_chain WHERE event = 'storage.uploads_aborted')",
+    );
+    assert!(!stale.exists());
+    site.assert_chain_verifies();
+}

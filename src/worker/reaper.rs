@@ -43,8 +43,8 @@ fn mark_lost(id: Uuid) -> Result<()> {
         .detail("It was killed, or the server was restarted, while the job ran.")
         .hint("Look into the server's log around the time the job started, then run it again.");
     retry::fail(&job::find(id)?, &error)?;
-    // Its reason stands in the entry of the failure.
-    audit::append(&format!("{}.reaped", job::kind(id)?), Some(id), &audit::actor(), "{}")?;
+    let why = serde_json::json!({ "reason": "no process holds the job's claim: its leader was killed, or the server restarted" });
+    audit::append(&format!("{}.reaped", job::kind(id)?), Some(id), &audit::actor(), &why.to_string())?;
     Ok(())
 }
 

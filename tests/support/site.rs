@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use walwarden_testkit::{
-    ChildProcess, Cluster, ClusterBuilder, Fault, FaultProxy, S3Server, postgres, wait_until,
+    ChildProcess, Cluster, ClusterBuilder, Fault, FaultProxy, S3Client, S3Server, postgres, wait_until,
 };
 
 /// The database of a [`Site`].
@@ -211,6 +211,11 @@ impl Site {
     /// Something is wrong with the network to storage.
     pub fn set_fault(&self, fault: Fault) {
         self.bucket().network.set(fault);
+    }
+
+    /// Speaks to the S3 server past the faulty network.
+    pub fn s3_client(&self) -> S3Client {
+        self.bucket().server.client()
     }
 
     /// Lets a tick come at once.

@@ -21,27 +21,26 @@ const LONGEST_RPO: u64 = 366 * 24 * 3600;
 
 /// A schedule, apart from its name and from whether it is paused. What is absent was not given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Definition {
     /// For people.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// What it belongs to, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// When to back up; none runs by hand only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cron: Option<String>,
     /// The IANA zone of every time.
     pub time_zone: String,
     /// Seconds by which each time may be late, by its share of them.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub jitter: u32,
     /// What becomes of a time while a job of the same kind is not done.
-    #[serde(skip_serializing_if = "is_skip")]
+    #[serde(default = "skip", skip_serializing_if = "is_skip")]
     pub on_overlap: Overlap,
     /// What becomes of times that went by while nothing could run.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(default = "no_catch_up", skip_serializing_if = "is_none")]
     pub catch_up: CatchUp,
     /// The names of the storages that each backup goes to.
     pub storages: Vec<String>,
@@ -49,25 +48,25 @@ pub struct Definition {
     #[serde(flatten)]
     pub backup: BackupOptions,
     /// When the newest backup is verified.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_cron: Option<String>,
     /// How deep.
-    #[serde(skip_serializing_if = "is_full")]
+    #[serde(default = "full", skip_serializing_if = "is_full")]
     pub verify_depth: Depth,
     /// When the newest backup is restored for a test.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_test_cron: Option<String>,
     /// The query that is asked then.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smoke: Option<String>,
     /// What it must answer; none is anything but NULL and false.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
     /// What is kept of its backups.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retention: Policy,
     /// The recovery point objective: seconds of work that may be lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpo: Option<u64>,
 }
 
@@ -92,6 +91,18 @@ impl Default for Definition {
             rpo: None,
         }
     }
+}
+
+fn skip() -> Overlap {
+    Overlap::Skip
+}
+
+fn no_catch_up() -> CatchUp {
+    CatchUp::None
+}
+
+fn full() -> Depth {
+    Depth::Full
 }
 
 fn is_full(depth: &Depth) -> bool {
