@@ -283,7 +283,7 @@ SELECT walwarden._scheduler_state() AS scheduler,
   LEFT JOIN LATERAL (SELECT b.job AS id, b.snapshot_at, b.snapshot_lsn, b.finalized_at FROM walwarden.backups AS b
                       WHERE b.damage IS NULL
                       ORDER BY b.snapshot_at DESC LIMIT 1) AS last ON true
-  LEFT JOIN walwarden.job AS point ON point.id OPERATOR(pg_catalog.=) last.id
+  LEFT JOIN LATERAL (SELECT p.changes, p.stats_since FROM walwarden.job AS p WHERE p.id OPERATOR(pg_catalog.=) last.id LIMIT 1) AS point ON true
   LEFT JOIN LATERAL (SELECT j.id FROM walwarden.job AS j
                       WHERE j.finalized_at IS NULL AND j.state <> 'queued'
                       ORDER BY j.queued_at LIMIT 1) AS running ON true
