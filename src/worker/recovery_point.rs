@@ -4,7 +4,7 @@
 use crate::catalog::notification::{Alert, alert};
 use crate::catalog::schedule::{self, RecoveryPoint};
 use crate::pg::clock;
-use crate::pg::transaction::transaction;
+use crate::worker::installed::while_installed;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use walwarden_alert::Severity;
@@ -12,7 +12,7 @@ use walwarden_core::Result;
 
 /// Tell what has changed; gives when the next target will be exceeded if no backup comes before that.
 pub fn compare_with_targets() -> Result<Option<DateTime<Utc>>> {
-    transaction(|| {
+    let next = while_installed(|| {
         let now = clock::now();
         let mut next = None;
         for point in schedule::recovery_points()? {
@@ -30,7 +30,8 @@ pub fn compare_with_targets() -> Result<Option<DateTime<Utc>>> {
             }
         }
         Ok(next)
-    })
+    })?;
+    Ok(next.flatten())
 }
 
 fn tell(point: &RecoveryPoint, target: TimeDelta, exceeded: bool) -> Result<()> {

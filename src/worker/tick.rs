@@ -8,14 +8,15 @@ use crate::catalog::{audit, backup, backup_copy, database, job, retention, stora
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, extension, interrupts};
+use crate::pg::{clock, extension, interrupts, server};
+use crate::worker::installed::while_installed;
 use crate::worker::{messenger, reaper, recovery_point, start, turn, watch};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 use walwarden_alert::Severity;
 use walwarden_core::job::{JobKind, Trigger};
 use walwarden_core::schedule::{Check, Due, Timetable};
-use walwarden_core::{ErrorClass, Result};
+use walwarden_core::{Error, ErrorClass, Result};
 
 /// When remains could not be cleaned up, or a job waits for a leader: look again after this.
 const UNFINISHED_BUSINESS: TimeDelta = TimeDelta::seconds(60);
@@ -59,11 +60,11 @@ fn tick() -> Result<()> {
         crate::error::log(&error, "reaping lost jobs");
     }
     let mut next = queue_due(now)?;
-    transaction(queue_missing_copies)?;
-    transaction(apply_retention)?;
+    while_here(queue_missing_copies)?;
+    while_here(apply_retention)?;
     start_cleaner()?;
     let restores = start_restores()?;
-    let (unfinished, waiting, run_after, try_again) = transaction(|| {
+    let (unfinished, waiting, run_after, try_again) = while_here(|| {
         let unfinished = !backup_copy::with_remains()?.is_empty() || !job::with_scratch()?.is_empty();
         Ok((unfinished, turn::waiting_since()?, job::next_run_after()?, backup_copy::next_try_at()?))
     })?;
@@ -79,9 +80,18 @@ fn tick() -> Result<()> {
     Ok(())
 }
 
+/// Do it in a transaction that gives way to DROP EXTENSION. When the extension is gone nothing is due, and the tick goes.
+fn while_here<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    while_installed(body)?.ok_or_else(|| {
+        let waits = Letter::waits(server::database_oid(), NEVER);
+        shared::post(Letter { due: Some(NEVER), ticked: true, ..waits });
+        Error::new(ErrorClass::Terminated, "the extension was dropped")
+    })
+}
+
 /// Queue a job for whatever is due of each schedule; gives the earliest time that is due next.
 fn queue_due(now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-    transaction(|| {
+    while_here(|| {
         let database = database::identity()?.id.to_string();
         let mut next: Option<DateTime<Utc>> = None;
         for schedule in schedule::lock_enabled()? {
@@ -178,7 +188,7 @@ fn apply_retention() -> Result<()> {
 
 /// Let the cleaner come if there is something for it to do.
 fn start_cleaner() -> Result<()> {
-    let needed = transaction(|| {
+    let needed = while_here(|| {
         let expired = job::expired()?;
         let due = expired.iter().map(|one| backup_copy::any_due(one.id)).collect::<Result<Vec<_>>>()?;
         Ok(due.contains(&true)
