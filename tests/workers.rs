@@ -642,7 +642,7 @@ fn progress_is_seen_from_outside_and_monitors_only_look() {
     };
     assert_eq!(
         objects("watcher"),
-        "_changes _changes_since _list _next_run _progress _scheduler_state _stats_since _waiting_for _wal_position audit_chain \
+        "_changes _changes_since _list _newest_good_backup _next_run _progress _scheduler_state _stats_since _waiting_for _wal_position audit_chain \
          backup_copies backups discovered_backups jobs notifications progress schedules schema status storages \
          waiting_sessions webhooks"
     );
