@@ -86,8 +86,8 @@ mod tests {
     #[pg_test(error = "a job cannot go from queued to completed")]
     fn a_state_cannot_be_skipped() {
         Spi::run(
-            "INSERT INTO walwarden.job (id, trigger, storage, requested_by) \
-             VALUES ('00000000-0000-0000-0000-000000000001', 'manual', 'local', 'me'); \
+            "INSERT INTO walwarden.job (id, trigger, storages, requested_by) \
+             VALUES ('00000000-0000-0000-0000-000000000001', 'manual', '{local}', 'me'); \
              UPDATE walwarden.job SET state = 'completed', finalized_at = now();",
         )
         .unwrap();
