@@ -33,7 +33,8 @@ impl Toc {
     }
 
     /// Leaves out the foreign keys that would not find what they refer to, because the table is not in the archive or its
-    /// rows are not; the places of partitions and of their indexes in what is not there; and does not fill materialized views from
+    /// rows are not; the places of partitions and of their indexes in what is not there, and those of tables in publications that
+    /// are; and does not fill materialized views from
     /// tables whose rows are left out.
     fn leave_out_what_lacks(&mut self, without_rows: &HashSet<QualifiedName>) {
         let graph = Graph::of(&self.entries);
@@ -56,8 +57,18 @@ impl Toc {
 
         let indexes = graph.with_desc(desc::INDEX_ATTACH).filter(|&attach| graph.lacks_an_index(attach));
 
+        // pg_dump 18 says of a table that it does not bring in which publications it is. The tag is both names.
+        let memberships = graph.with_desc(b"PUBLICATION TABLE").filter(|&membership| {
+            let entry = &graph.entries[membership];
+            let schema = entry.namespace.as_deref().unwrap_or_default();
+            !relations.iter().any(|(of, name)| {
+                *of == schema
+                    && entry.tag.strip_suffix(*name).is_some_and(|publication| publication.ends_with(b" "))
+            })
+        });
+
         let mut closure = Closure::new(&graph);
-        closure.ban(keys.chain(places).chain(indexes).collect());
+        closure.ban(keys.chain(places).chain(indexes).chain(memberships).collect());
         closure.take_everything();
         closure.forget_rows(|index| {
             let entry = &graph.entries[index];
