@@ -206,10 +206,17 @@ impl Cluster {
         let mut command = self.server_command("postgres");
         command.arg("-D").arg(self.data_dir()).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a file handle")).stderr(log);
-        let mut server = command.spawn().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+        let mut spawn = || command.spawn().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+        let mut server = spawn();
         let pid_file = self.data_dir().join("postmaster.pid");
         let came_up = wait_until("the server to start", PATIENCE, || {
             if server.try_wait().expect("our own child").is_some() {
+                // Processes of a postmaster that was killed may be busy for a moment before they notice.
+                if tail(&self.log(), 3).contains("pre-existing shared memory block") {
+                    let _ = std::fs::remove_file(&pid_file);
+                    server = spawn();
+                    return None;
+                }
                 return Some(false);
             }
             let text = std::fs::read_to_string(&pid_file).ok()?;
