@@ -554,7 +554,7 @@ BEGIN
             USING HINT = 'The missing copies are made later. See walwarden.backup_copies.';
     END IF;
     IF it.state IN ('completed', 'partial') THEN
-        line := pg_catalog.format('backup %s completed: %s tables, %s rows, %s in storage', it.id, it.tables, it.rows,
+        line := pg_catalog.format('backup %s completed: %s tables, %s rows, archive of %s', it.id, it.tables, it.rows,
                                   pg_catalog.pg_size_pretty(it.size_bytes));
     ELSIF it.state = 'failed' THEN
         RAISE EXCEPTION USING ERRCODE = '38000',

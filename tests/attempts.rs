@@ -158,7 +158,7 @@ fn overlapping_runs_are_skipped_or_wait() {
         ("'odd', catch_up => 'all'", "unknown way to catch up \"all\""),
         ("'odd', '@every 10s'", "10s"),
         ("'odd', '* * * * *', jitter => '2 minutes'", "too long"),
-        ("'odd', retries => -1", "cannot be used"),
+        ("'odd', retries => -1", "retries must not be negative, but is -1"),
         ("'odd', timeout => '0'", "timeout"),
         ("'odd', storages => '{}'", "needs a storage"),
         ("'odd', storages => '{local,local}'", "named twice"),

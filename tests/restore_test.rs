@@ -144,6 +144,25 @@ fn a_damaged_backup_fails_and_is_marked() {
     assert_eq!(site.sql("SELECT last_backup FROM walwarden.status"), job);
 }
 
+/// An extension's table has rows that no archive has: CREATE EXTENSION puts them there.
+#[test]
+fn rows_that_come_with_an_extension_are_no_difference() {
+    let site = Site::local(Cluster::builder());
+    site.cluster.installation().install_fixture_extension();
+    site.sql("CREATE EXTENSION walwarden_fixture");
+    site.sql("INSERT INTO fixture_rule VALUES (2, 'ours', false), (3, 'ours, too', false)");
+    let job = text(&back_up(&site.cluster, APP, ""), "id").to_owned();
+    let row = restore_test(
+        &site.cluster,
+        APP,
+        &format!(
+            "'{job}', smoke => 'SELECT string_agg(id::text, '','' ORDER BY id) FROM fixture_rule', expect => '1,2,3'"
+        ),
+    );
+    assert_eq!(text(&row, "state"), "completed", "{row:#}");
+    assert_nothing_is_left(&site.cluster, APP);
+}
+
 /// The query is asked by the role that has given it, and changes nothing.
 #[test]
 fn a_smoke_query_has_the_rights_of_who_gave_it() {

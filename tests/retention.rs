@@ -84,7 +84,7 @@ fn a_schedule_keeps_what_its_plan_says() {
     for (call, why) in [
         ("'odd', keep_last => 0", "keep_last must be greater than zero"),
         ("'odd', keep_for => '-1 day'", "keep_for must not be negative"),
-        ("'odd', keep_daily => -1", "cannot be used"),
+        ("'odd', keep_daily => -1", "keep_daily must not be negative, but is -1"),
         ("'odd', max_total_size => 'much'", "max_total_size cannot be \"much\""),
         ("'odd', min_keep => 0", "min_keep must be greater than zero"),
     ] {
@@ -209,6 +209,17 @@ fn a_lock_is_respected_and_forgotten_uploads_are_given_up() {
     assert!(!site.stored().iter().any(|name| name.contains(id)));
     assert_eq!(site.job(id)["deleted_at"], serde_json::Value::Null);
     assert_eq!(site.events(id).split(' ').next_back(), Some("backup.retained"));
+
+    // That one copy has to wait holds up no other.
+    site.sql(&format!(
+        "UPDATE walwarden.backup_copy SET state = 'stored', deleted_at = NULL WHERE backup = '{id}' AND storage = 'local'"
+    ));
+    site.wake();
+    site.await_true(
+        "the other copy to be deleted",
+        PATIENCE,
+        &format!("SELECT state = 'deleted' FROM walwarden.backup_copies WHERE backup = '{id}' AND storage = 'local'"),
+    );
 
     // An upload that a lost process began and no job noted: too old to be anybody's.
     let folder = site.cluster.data_dir().join("pg_walwarden/backups");

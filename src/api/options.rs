@@ -5,13 +5,35 @@ use crate::pg::segment::MOST_COPIERS;
 use crate::pg::sql;
 use crate::worker::compression;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use walwarden_core::backup_options::BackupOptions;
 use walwarden_core::filter::{Filter, NamePattern, RelationPattern};
 use walwarden_core::{Error, Result};
 
 /// What the SQL functions put together.
 pub fn read<T: DeserializeOwned>(json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|cause| Error::invalid(format!("an argument cannot be used: {cause}")))
+    serde_json::from_str(json).map_err(|cause| match negative(json) {
+        Some((name, number)) => Error::invalid(format!("{name} must not be negative, but is {number}")),
+        None => Error::invalid(format!("an argument cannot be used: {cause}")),
+    })
+}
+
+/// The first argument that is a negative number: what serde says of one does not name it.
+fn negative(json: &str) -> Option<(String, i64)> {
+    let mut objects: Vec<serde_json::Map<_, _>> = vec![serde_json::from_str(json).ok()?];
+    while let Some(object) = objects.pop() {
+        for (name, value) in object {
+            match value {
+                Value::Number(number) => match number.as_i64() {
+                    Some(number) if number < 0 => return Some((name, number)),
+                    _ => {}
+                },
+                Value::Object(inner) => objects.push(inner),
+                _ => {}
+            }
+        }
+    }
+    None
 }
 
 /// Check them, at the moment they are given; what they mean is spelled out.

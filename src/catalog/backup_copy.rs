@@ -65,19 +65,7 @@ pub fn set_stored(backup: Uuid, storage: &str, copy: &StoredCopy<'_>) -> Result<
 /// It could not be written while other storages have the backup: it is made from them later. What it left may still have to be
 /// cleaned up.
 pub fn set_missing(backup: Uuid, storage: &str, error: &Error, try_again_at: DateTime<Utc>) -> Result<()> {
-    change(
-        backup,
-        storage,
-        "state = 'missing', error_class = $3, error_message = $4, error_detail = $5, error_hint = $6, \
-         tries = tries + 1, try_again_at = $7::timestamptz",
-        &[
-            Some(error.class.name()),
-            Some(&error.message),
-            error.detail.as_deref(),
-            error.hint.as_deref(),
-            Some(&clock::to_text(try_again_at)),
-        ],
-    )
+    note_failure(backup, storage, "state = 'missing'", error, try_again_at)
 }
 
 /// What a job did not complete failed with it: of a backup nothing is anywhere; a later copy is still missing.
@@ -158,17 +146,6 @@ pub fn to_delete(backup: Uuid) -> Result<Vec<Doomed>> {
     .collect()
 }
 
-/// Whether something of an expired backup is to be done now.
-pub fn any_due(backup: Uuid) -> Result<bool> {
-    let row = sql::query_one(
-        "SELECT NOT EXISTS (SELECT FROM walwarden.backup_copy \
-                             WHERE backup = $1::uuid AND state IN ('stored', 'retained_by_lock') \
-                               AND try_again_at > pg_catalog.clock_timestamp())",
-        &[Some(&backup.to_string())],
-    )?;
-    row.map_or(Ok(false), |row| row.flag(0))
-}
-
 /// Whether anything of a backup is still in a storage that is known.
 pub fn any_left(backup: Uuid) -> Result<bool> {
     let row = sql::query_one(
@@ -211,11 +188,24 @@ pub fn put_off_deletion(
     error: &Error,
     try_again_at: DateTime<Utc>,
 ) -> Result<()> {
+    note_failure(backup, storage, "state = state", error, try_again_at)
+}
+
+fn note_failure(
+    backup: Uuid,
+    storage: &str,
+    state: &str,
+    error: &Error,
+    try_again_at: DateTime<Utc>,
+) -> Result<()> {
+    let assignments = format!(
+        "{state}, error_class = $3, error_message = $4, error_detail = $5, error_hint = $6, tries = tries + 1, \
+         try_again_at = $7::timestamptz"
+    );
     change(
         backup,
         storage,
-        "error_class = $3, error_message = $4, error_detail = $5, error_hint = $6, tries = tries + 1, \
-         try_again_at = $7::timestamptz",
+        &assignments,
         &[
             Some(error.class.name()),
             Some(&error.message),
@@ -262,13 +252,7 @@ pub fn next_try_at() -> Result<Option<DateTime<Utc>>> {
          WHERE try_again_at IS NOT NULL",
         &[],
     )?;
-    let micros = row.map(|row| row.parse_nullable(0)).transpose()?.flatten();
-    micros
-        .map(|micros| {
-            DateTime::from_timestamp_micros(micros)
-                .ok_or_else(|| Error::internal("a copy's time is out of range"))
-        })
-        .transpose()
+    row.map_or(Ok(None), |row| row.time_nullable(0))
 }
 
 /// When a storage is asked again after so many tries in vain: five minutes, doubled each time, six hours at most.

@@ -155,9 +155,6 @@ pub fn find(id: Uuid) -> Result<Job> {
 }
 
 fn from_row(id: Uuid, row: &sql::Row) -> Result<Job> {
-    let time = |micros| {
-        DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::internal("a job's time is out of range"))
-    };
     let storages = serde_json::from_str(&row.text(2)?)
         .map_err(|cause| Error::internal(format!("a job's storages cannot be read: {cause}")))?;
     Ok(Job {
@@ -165,23 +162,22 @@ fn from_row(id: Uuid, row: &sql::Row) -> Result<Job> {
         task: Task::from_row(row, 5)?,
         schedule: row.get(0).map(str::to_owned),
         trigger: row.parse(1)?,
-        scheduled_for: row.parse_nullable(13)?.map(time).transpose()?,
+        scheduled_for: row.time_nullable(13)?,
         attempt: row.parse(12)?,
         storages,
         requested_by: row.text(3)?,
-        queued_at: time(row.parse(4)?)?,
+        queued_at: row.time(4)?,
     })
 }
 
 /// When a job began to run.
 pub fn started_at(id: Uuid) -> Result<DateTime<Utc>> {
-    let micros = sql::query_one(
+    sql::query_one(
         "SELECT (extract(epoch FROM started_at) * 1000000)::bigint FROM walwarden.job WHERE id = $1::uuid",
         &[Some(&id.to_string())],
     )?
     .ok_or_else(|| unknown(id))?
-    .parse(0)?;
-    DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::internal("a job's time is out of range"))
+    .time(0)
 }
 
 /// claimed → running, with the handle by which sessions see its progress.
@@ -271,11 +267,19 @@ pub struct Expired {
     pub by: String,
 }
 
-/// Backups that are to be deleted, those decided first first.
+/// Backups that are to be deleted and of which something can be done now, those decided first first: a copy whose deletion is due,
+/// or none is left, which is still to be said.
 pub fn expired() -> Result<Vec<Expired>> {
     sql::query(
-        "SELECT id, delete_reason, deleted_by FROM walwarden.job \
-         WHERE expires_at IS NOT NULL AND deleted_at IS NULL ORDER BY expires_at, id",
+        "SELECT j.id, j.delete_reason, j.deleted_by FROM walwarden.job AS j \
+           LEFT JOIN walwarden.backup_copy AS c ON c.backup = j.id \
+                AND c.state IN ('writing', 'stored', 'missing', 'retained_by_lock') \
+          WHERE j.expires_at IS NOT NULL AND j.deleted_at IS NULL \
+          GROUP BY j.id \
+         HAVING pg_catalog.count(c.backup) = 0 \
+             OR pg_catalog.bool_or(c.state = 'missing' OR c.state <> 'writing' \
+                                   AND coalesce(c.try_again_at <= pg_catalog.clock_timestamp(), true)) \
+          ORDER BY j.expires_at, j.id",
         &[],
     )?
     .iter()
@@ -359,25 +363,27 @@ pub fn cancel_requester(id: Uuid) -> Result<Option<String>> {
 /// What is queued and waits for one of `walwarden.max_concurrent_jobs`: all but a restore that somebody asked for. Backups
 /// take part only if $1 is true, which they are while none runs in this database.
 const IN_TURN: &str = "state = 'queued' AND finalized_at IS NULL AND NOT (kind = 'restore' AND trigger = 'manual') \
-     AND ($1::boolean OR kind <> 'backup') \
-     AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp())";
+     AND ($1::boolean OR kind <> 'backup')";
+/// Its time has come.
+const NOT_BEFORE: &str = "(run_after IS NULL OR run_after <= pg_catalog.clock_timestamp())";
 
 /// A job that is queued and whose time has come: its kind, what started it, and since when it waits, in microseconds since the
 /// Unix epoch.
 pub fn queued(id: Uuid) -> Result<Option<(JobKind, Trigger, i64)>> {
-    sql::query_one(
+    let statement = format!(
         "SELECT kind, trigger, (extract(epoch FROM queued_at) * 1000000)::bigint FROM walwarden.job \
-         WHERE id = $1::uuid AND state = 'queued' AND (run_after IS NULL OR run_after <= pg_catalog.clock_timestamp())",
-        &[Some(&id.to_string())],
-    )?
-    .map(|row| Ok((row.parse(0)?, row.parse(1)?, row.parse(2)?)))
-    .transpose()
+         WHERE id = $1::uuid AND state = 'queued' AND {NOT_BEFORE}"
+    );
+    sql::query_one(&statement, &[Some(&id.to_string())])?
+        .map(|row| Ok((row.parse(0)?, row.parse(1)?, row.parse(2)?)))
+        .transpose()
 }
 
 /// The jobs whose turn is next, those that have waited longest first.
 pub fn next_in_turn(with_backups: bool, most: usize) -> Result<Vec<Uuid>> {
-    let statement =
-        format!("SELECT id FROM walwarden.job WHERE {IN_TURN} ORDER BY queued_at, id LIMIT $2::bigint");
+    let statement = format!(
+        "SELECT id FROM walwarden.job WHERE {IN_TURN} AND {NOT_BEFORE} ORDER BY queued_at, id LIMIT $2::bigint"
+    );
     sql::query(&statement, &[Some(flag(with_backups)), Some(&most.to_string())])?
         .iter()
         .map(|row| row.parse(0))
@@ -388,7 +394,7 @@ pub fn next_in_turn(with_backups: bool, most: usize) -> Result<Vec<Uuid>> {
 pub fn in_turn_since(with_backups: bool) -> Result<Option<i64>> {
     let statement = format!(
         "SELECT (extract(epoch FROM queued_at) * 1000000)::bigint FROM walwarden.job \
-         WHERE {IN_TURN} ORDER BY queued_at LIMIT 1"
+         WHERE {IN_TURN} AND {NOT_BEFORE} ORDER BY queued_at LIMIT 1"
     );
     sql::query_one(&statement, &[Some(flag(with_backups))])?.map(|row| row.parse(0)).transpose()
 }
@@ -416,13 +422,7 @@ pub fn next_run_after() -> Result<Option<DateTime<Utc>>> {
          WHERE state = 'queued' AND finalized_at IS NULL AND run_after > pg_catalog.clock_timestamp()",
         &[],
     )?;
-    let micros = row.map(|row| row.parse_nullable(0)).transpose()?.flatten();
-    micros
-        .map(|micros| {
-            DateTime::from_timestamp_micros(micros)
-                .ok_or_else(|| Error::internal("a job's time is out of range"))
-        })
-        .transpose()
+    row.map_or(Ok(None), |row| row.time_nullable(0))
 }
 
 /// Jobs that some leader has begun and none has ended.

@@ -148,8 +148,7 @@ pub fn next_attempt() -> Result<Option<DateTime<Utc>>> {
           WHERE first.next_attempt_at IS NOT NULL",
         &[],
     )?;
-    let micros: Option<i64> = row.map_or(Ok(None), |row| row.parse_nullable(0))?;
-    Ok(micros.and_then(DateTime::from_timestamp_micros))
+    row.map_or(Ok(None), |row| row.time_nullable(0))
 }
 
 /// Keep the outbox from growing without end: the oldest of a webhook for which too many wait are given up, and what was
@@ -187,7 +186,7 @@ fn from_row(row: &sql::Row) -> Result<Claimed> {
         schedule: row.get(5).map(str::to_owned),
         message: row.text(6)?,
         detail: serde_json::from_str(&row.text(7)?).map_err(|_| not_an_object())?,
-        queued_at: DateTime::from_timestamp_micros(row.parse(8)?).unwrap_or_default(),
+        queued_at: row.time(8)?,
         attempts: row.parse(9)?,
     })
 }

@@ -3,7 +3,6 @@
 use crate::catalog::schedule::Schedule;
 use crate::catalog::{database, job};
 use crate::pg::{clock, sql};
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use walwarden_core::retention::{Backup, Decision};
 use walwarden_core::{Error, ErrorClass, Result};
@@ -84,7 +83,7 @@ fn backups(schedule: &str) -> Result<Vec<Backup>> {
         let is_good = row.flag(2)?;
         Ok(Backup {
             job: row.parse(0)?,
-            snapshot_at: time(row.parse(1)?)?,
+            snapshot_at: row.time(1)?,
             size: row.parse(4)?,
             is_good,
             is_verified: is_good && row.flag(3)?,
@@ -94,10 +93,6 @@ fn backups(schedule: &str) -> Result<Vec<Backup>> {
         })
     })
     .collect()
-}
-
-fn time(micros: i64) -> Result<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::internal("a backup's time is out of range"))
 }
 
 /// Whether a job works with a backup right now, and which.

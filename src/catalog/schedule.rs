@@ -119,14 +119,11 @@ pub fn recovery_points() -> Result<Vec<RecoveryPoint>> {
     )?
     .iter()
     .map(|row| {
-        let time = |index| -> Result<Option<DateTime<Utc>>> {
-            Ok(row.parse_nullable(index)?.and_then(DateTime::from_timestamp_micros))
-        };
         let target = row.parse_nullable(2)?.and_then(TimeDelta::try_seconds);
         Ok(RecoveryPoint {
             schedule: row.text(0)?,
-            at: time(1)?,
-            target: target.zip(time(3)?),
+            at: row.time_nullable(1)?,
+            target: target.zip(row.time_nullable(3)?),
             told: row.flag(4)?,
         })
     })
@@ -157,8 +154,7 @@ fn from_row(row: &sql::Row) -> Result<Schedule> {
         definition,
         smoke_role: row.get(2).map(str::to_owned),
         enabled: row.flag(3)?,
-        checked_until: DateTime::from_timestamp_micros(row.parse(4)?)
-            .ok_or_else(|| Error::internal("a schedule's time is out of range"))?,
+        checked_until: row.time(4)?,
     })
 }
 

@@ -28,9 +28,9 @@ pub fn last(round: Round) -> Result<Option<DateTime<Utc>>> {
         "SELECT CASE WHEN {0} > '-infinity' THEN (extract(epoch FROM {0}) * 1000000)::bigint END FROM walwarden.watch",
         round.column()
     );
-    let row =
-        sql::query_one(&statement, &[])?.ok_or_else(|| Error::internal("walwarden.watch has no row"))?;
-    Ok(row.parse_nullable(0)?.and_then(DateTime::from_timestamp_micros))
+    sql::query_one(&statement, &[])?
+        .ok_or_else(|| Error::internal("walwarden.watch has no row"))?
+        .time_nullable(0)
 }
 
 /// It is being looked at now.

@@ -3,6 +3,7 @@
 
 use super::caught::caught;
 use super::{statement, text};
+use chrono::{DateTime, Utc};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 use walwarden_core::{Error, Result};
@@ -37,6 +38,21 @@ impl Row {
     /// The column at `index` parsed, or None for NULL.
     pub fn parse_nullable<T: std::str::FromStr>(&self, index: usize) -> Result<Option<T>> {
         if self.get(index).is_none() { Ok(None) } else { self.parse(index).map(Some) }
+    }
+
+    /// A column that holds microseconds since the Unix epoch.
+    pub fn time(&self, index: usize) -> Result<DateTime<Utc>> {
+        self.time_nullable(index)?
+            .ok_or_else(|| Error::internal(format!("column {} of a query is unexpectedly null", index + 1)))
+    }
+
+    /// The same, or None for NULL.
+    pub fn time_nullable(&self, index: usize) -> Result<Option<DateTime<Utc>>> {
+        let time = |micros| {
+            DateTime::from_timestamp_micros(micros)
+                .ok_or_else(|| Error::internal("a query gave a time that is out of range"))
+        };
+        self.parse_nullable(index)?.map(time).transpose()
     }
 
     /// A boolean column.

@@ -70,7 +70,7 @@ impl Work for Workshop {
 
     /// The error may become clearer by what pg_dump said.
     fn stop(&mut self, error: Error) -> Error {
-        let stopped = matches!(error.class, ErrorClass::Canceled | ErrorClass::Terminated);
+        let stopped = error.class.is_request_to_stop();
         self.globals = None;
         let error = match self.dump.take() {
             Some(dump) if !stopped && error.class == ErrorClass::Archive => dump.explain(error),

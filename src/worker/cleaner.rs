@@ -36,7 +36,7 @@ pub fn main() {
     interrupts::install_orderly();
     match clean() {
         Ok(()) => {}
-        Err(error) if matches!(error.class, ErrorClass::Terminated | ErrorClass::Canceled) => {}
+        Err(error) if error.class.is_request_to_stop() => {}
         Err(error) => crate::error::log(&error, "cleaner"),
     }
 }
@@ -114,7 +114,7 @@ fn take_place() -> Result<bool> {
 /// Only to be told to stop ends the cleaner; all else is logged, and tried again later.
 fn go_on(outcome: Result<()>, doing: &str) -> Result<()> {
     match outcome {
-        Err(error) if !matches!(error.class, ErrorClass::Terminated | ErrorClass::Canceled) => {
+        Err(error) if !error.class.is_request_to_stop() => {
             crate::error::log(&error, doing);
             Ok(())
         }
@@ -127,7 +127,7 @@ fn delete(io: &Io, database: Uuid, expired: &Expired) -> Result<()> {
         match delete_copy(io, database, &copy) {
             Ok(Removal::Gone) => transaction(|| backup_copy::set_deleted(expired.id, &copy.storage))?,
             Ok(Removal::Retained { until }) => transaction(|| retain(expired, &copy, until))?,
-            Err(stop) if matches!(stop.class, ErrorClass::Terminated | ErrorClass::Canceled) => {
+            Err(stop) if stop.class.is_request_to_stop() => {
                 return Err(stop);
             }
             Err(error) => {

@@ -4,11 +4,11 @@
 use crate::catalog::backup;
 use crate::catalog::backup_copy::{self, StoredCopy};
 use crate::catalog::job::{self, Job};
-use crate::catalog::storage::{self, Storage};
+use crate::catalog::storage;
 use crate::keyring;
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, interrupts, server};
+use crate::pg::{clock, interrupts};
 use crate::worker::backup::manifest::encryption;
 use crate::worker::backup::proof::{self, PutObject, StoredArchive};
 use crate::worker::io::Io;
@@ -60,19 +60,11 @@ impl Copying {
     fn begin(
         &mut self,
         job: &Job,
-        place: Storage,
-        options: serde_json::Value,
+        url: &str,
+        options: &serde_json::Value,
         keys: &BackupKeys,
     ) -> Result<Store> {
-        let destination = Destination {
-            url: place.url,
-            options,
-            manifest_key: keys.manifest.clone(),
-            keys: vec![keys.signature.clone(), keys.globals.clone(), keys.archive.clone()],
-            upload_key: keys.archive.clone(),
-            server: server::running(),
-            noted_at: clock::now(),
-        };
+        let destination = Destination::of_backup(url, options, keys);
         let noted = destination.to_json()?;
         transaction(|| backup_copy::begin(self.backup, &self.target, job.id, &noted))?;
         self.destination.insert(destination).open()
@@ -222,8 +214,7 @@ impl Work for Copying {
         transaction(|| job::start_running(job.id, segment.handle()))?;
         set_phase(&segment, Phase::Fetching);
         let place = transaction(|| storage::find(&self.target))?;
-        let options = serde_json::from_str(&place.options)
-            .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
+        let options = remains::read_options(&place.options)?;
         let wanted = Recipients::of_options(&options)?;
         let subject = self.source(wanted.as_ref())?;
         let manifest = &subject.manifest;
@@ -237,7 +228,7 @@ impl Work for Copying {
         };
         let keys = if recipients.is_some() { keys.encrypted() } else { keys };
         let globals = subject.stored_globals(&self.io)?;
-        let target = self.begin(job, place, options, &keys)?;
+        let target = self.begin(job, &place.url, &options, &keys)?;
         let sent = self.transfer(&subject, &keys, recipients.as_ref(), &target, &segment)?;
         let stored_there = manifest.archive.stored();
         if (sent.plain.size, sent.plain.sha256) != (stored_there.size, stored_there.sha256.0) {

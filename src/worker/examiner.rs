@@ -8,7 +8,7 @@ use crate::worker::follower::{self, Follower};
 use std::sync::atomic::Ordering::Relaxed;
 use walwarden_core::examination::{Examination, ExpectedRows};
 use walwarden_core::message::{CopierMessage, LeaderMessage};
-use walwarden_core::{Error, Result};
+use walwarden_core::{Error, ErrorClass, Result};
 
 /// So much of an answer is kept, in characters.
 const LONGEST_ANSWER: usize = 1000;
@@ -28,7 +28,8 @@ fn examine(follower: &mut Follower<'_>, examination: &Examination) -> Result<()>
     counters.tables_total.store(examination.tables.len() as u64, Relaxed);
     counters.tables_done.store(0, Relaxed);
     for table in &examination.tables {
-        table.judge(transaction(|| count_rows(table))?)?;
+        let (rows, of_extension) = transaction(|| count_rows(table))?;
+        table.judge(rows, of_extension)?;
         counters.tables_done.fetch_add(1, Relaxed);
     }
     examination.judge_large_objects(transaction(|| {
@@ -60,13 +61,21 @@ fn analyze() -> Result<()> {
     Ok(())
 }
 
-fn count_rows(table: &ExpectedRows) -> Result<u64> {
-    let statement = sql::query_one(
-        "SELECT pg_catalog.format('SELECT pg_catalog.count(*) FROM ONLY %I.%I', $1, $2)",
+/// Its rows, and whether an extension made it.
+fn count_rows(table: &ExpectedRows) -> Result<(u64, bool)> {
+    let row = sql::query_one(
+        "SELECT pg_catalog.format('SELECT pg_catalog.count(*) FROM ONLY %I.%I', n.nspname, c.relname), \
+                EXISTS (SELECT FROM pg_catalog.pg_depend AS d \
+                         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
+           FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+          WHERE n.nspname = $1 AND c.relname = $2",
         &[Some(&table.schema), Some(&table.name)],
     )?
-    .ok_or_else(|| Error::internal("a statement could not be made"))?;
-    number(&statement.text(0)?)
+    .ok_or_else(|| {
+        Error::new(ErrorClass::TestFailed, "a table of the backup is not in the restored database")
+            .detail(format!("Table {}.{} is missing.", table.schema, table.name))
+    })?;
+    Ok((number(&row.text(0)?)?, row.flag(1)?))
 }
 
 fn number(statement: &str) -> Result<u64> {

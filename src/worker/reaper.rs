@@ -53,7 +53,7 @@ fn drop_scratch_databases() -> Result<()> {
     for (job, database) in transaction(job::with_scratch)? {
         match databases::drop_database(&database) {
             Ok(()) => transaction(|| job::set_scratch(job, None))?,
-            Err(error) if error.class == ErrorClass::Terminated || error.class == ErrorClass::Canceled => {
+            Err(error) if error.class.is_request_to_stop() => {
                 return Err(error);
             }
             // Stays noted in the job's row; the next tick or leader tries again.

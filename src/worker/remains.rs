@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use walwarden_core::remains::{Removal, Server};
 use walwarden_core::{Error, Result};
-use walwarden_store::{CredentialSource, Location, StorageOptions, Store};
+use walwarden_store::{BackupKeys, CredentialSource, Location, StorageOptions, Store};
 
 /// Where a job writes, complete enough to clean up even after the storage was altered or dropped. No secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,19 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// Of a backup's copy with these keys, written by this server from now on.
+    pub fn of_backup(url: &str, options: &serde_json::Value, keys: &BackupKeys) -> Self {
+        Self {
+            url: url.to_owned(),
+            options: options.clone(),
+            manifest_key: keys.manifest.clone(),
+            keys: vec![keys.signature.clone(), keys.globals.clone(), keys.archive.clone()],
+            upload_key: keys.archive.clone(),
+            server: server::running(),
+            noted_at: clock::now(),
+        }
+    }
+
     /// As it stands in `backup_copy.cleanup`.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self)
@@ -59,9 +72,13 @@ pub fn open_store(url: &str, options: &serde_json::Value) -> Result<Store> {
 
 /// The same with the options as they stand in a table, JSON text.
 pub fn open_stored(url: &str, options: &str) -> Result<Store> {
-    let options = serde_json::from_str(options)
-        .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))?;
-    open_store(url, &options)
+    open_store(url, &read_options(options)?)
+}
+
+/// A storage's options as they stand in a table.
+pub fn read_options(options: &str) -> Result<serde_json::Value> {
+    serde_json::from_str(options)
+        .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))
 }
 
 fn credentials() -> CredentialSource {

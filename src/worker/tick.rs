@@ -62,10 +62,10 @@ fn tick() -> Result<()> {
     let mut next = queue_due(now)?;
     while_here(queue_missing_copies)?;
     while_here(apply_retention)?;
-    start_cleaner()?;
+    let remains = start_cleaner()?;
     let restores = start_restores()?;
     let (unfinished, waiting, run_after, try_again) = while_here(|| {
-        let unfinished = !backup_copy::with_remains()?.is_empty() || !job::with_scratch()?.is_empty();
+        let unfinished = remains || !job::with_scratch()?.is_empty();
         Ok((unfinished, turn::waiting_since()?, job::next_run_after()?, backup_copy::next_try_at()?))
     })?;
     let soon = now + UNFINISHED_BUSINESS;
@@ -160,19 +160,30 @@ fn queue_one(schedule: &Schedule, kind: JobKind, scheduled_for: DateTime<Utc>) -
     }
     for (task, storages) in tasks {
         // One that was queued before the clock was set back is not queued again.
-        job::insert(&job::NewJob {
-            id: Uuid::now_v7(),
-            task,
-            schedule: Some(&schedule.name),
-            trigger: Trigger::Schedule,
-            scheduled_for: Some(scheduled_for),
-            storages: &storages,
-            attempt: 1,
-            run_after: None,
-            requested_by: "walwarden",
-        })?;
+        queue(task, Some(&schedule.name), Some(scheduled_for), &storages)?;
     }
     Ok(())
+}
+
+/// Queue a job that nobody asked for.
+fn queue(
+    task: Task,
+    schedule: Option<&str>,
+    scheduled_for: Option<DateTime<Utc>>,
+    storages: &[String],
+) -> Result<()> {
+    job::insert(&job::NewJob {
+        id: Uuid::now_v7(),
+        task,
+        schedule,
+        trigger: Trigger::Schedule,
+        scheduled_for,
+        storages,
+        attempt: 1,
+        run_after: None,
+        requested_by: "walwarden",
+    })
+    .map(drop)
 }
 
 /// Expire what the retention of a schedule does not keep.
@@ -186,35 +197,22 @@ fn apply_retention() -> Result<()> {
     Ok(())
 }
 
-/// Let the cleaner come if there is something for it to do.
-fn start_cleaner() -> Result<()> {
-    let needed = while_here(|| {
-        let expired = job::expired()?;
-        let due = expired.iter().map(|one| backup_copy::any_due(one.id)).collect::<Result<Vec<_>>>()?;
-        Ok(due.contains(&true)
-            || !storage::due_for_sweep()?.is_empty()
-            || !backup_copy::with_remains()?.is_empty())
+/// Let the cleaner come if there is something for it to do; true if a lost job left something in storage.
+fn start_cleaner() -> Result<bool> {
+    let (remains, needed) = while_here(|| {
+        let remains = !backup_copy::with_remains()?.is_empty();
+        Ok((remains, remains || !job::expired()?.is_empty() || !storage::due_for_sweep()?.is_empty()))
     })?;
     if needed && start::start_cleaner().is_none() {
         crate::error::log(&bgworker::no_free_slot("cleaner"), "tick");
     }
-    Ok(())
+    Ok(remains)
 }
 
 /// Queue the copies that some storage lacks.
 fn queue_missing_copies() -> Result<()> {
     for (backup, storage, schedule) in backup_copy::due_to_be_made()? {
-        job::insert(&job::NewJob {
-            id: Uuid::now_v7(),
-            task: Task::Copy { backup },
-            schedule: schedule.as_deref(),
-            trigger: Trigger::Schedule,
-            scheduled_for: None,
-            storages: &[storage],
-            attempt: 1,
-            run_after: None,
-            requested_by: "walwarden",
-        })?;
+        queue(Task::Copy { backup }, schedule.as_deref(), None, &[storage])?;
     }
     Ok(())
 }

@@ -155,6 +155,11 @@ impl ErrorClass {
         }
     }
 
+    /// Whether somebody asked for the end of what failed.
+    pub const fn is_request_to_stop(self) -> bool {
+        matches!(self, Self::Canceled | Self::Terminated)
+    }
+
     /// Whether the same action may succeed later with nothing changed by hand.
     pub const fn is_transient(self) -> bool {
         matches!(

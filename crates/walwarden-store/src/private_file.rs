@@ -57,18 +57,21 @@ fn check_private(file: &File, euid: u32) -> Result<u64, Refusal> {
     Ok(metadata.len())
 }
 
+/// A file with this content and mode, for tests of what reads such files.
 #[cfg(test)]
-mod tests {
+#[allow(clippy::unwrap_used, reason = "tests")]
+pub(crate) fn written(content: impl AsRef<[u8]>, mode: u32) -> tempfile::NamedTempFile {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::*;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
+    file
+}
 
-    fn written(content: &[u8], mode: u32) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), content).unwrap();
-        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
-        file
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn files_open_to_others_are_refused() {
@@ -88,7 +91,7 @@ mod tests {
     fn what_is_no_file_of_text_is_refused() {
         assert!(read(Path::new("/does/not/exist")).is_err());
         assert!(read(Path::new("/")).is_err());
-        assert!(read(written(&vec![b'#'; MAX_FILE_SIZE as usize + 1], 0o600).path()).is_err());
+        assert!(read(written(vec![b'#'; MAX_FILE_SIZE as usize + 1], 0o600).path()).is_err());
         assert!(read(written(b"\xff", 0o600).path()).is_err());
         assert_eq!(read(written(b"", 0o600).path()).unwrap().as_str(), "");
     }

@@ -6,9 +6,9 @@ use super::prepare::{Place, Prepared};
 use super::proof::{self, PutObject, StoredArchive};
 use crate::catalog::backup_copy::{self, StoredCopy};
 use crate::catalog::job::Job;
+use crate::pg::clock;
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, server};
 use crate::worker::io::Io;
 use crate::worker::remains::{self, Destination};
 use std::time::Duration;
@@ -95,15 +95,7 @@ impl Copies {
         let backup = self.backup;
         let Some(copy) = self.all.get_mut(index) else { return Err(no_such_copy()) };
         let keys = &copy.keys;
-        let destination = Destination {
-            url: place.storage.url.clone(),
-            options: place.options.clone(),
-            manifest_key: keys.manifest.clone(),
-            keys: vec![keys.signature.clone(), keys.globals.clone(), keys.archive.clone()],
-            upload_key: keys.archive.clone(),
-            server: server::running(),
-            noted_at: clock::now(),
-        };
+        let destination = Destination::of_backup(&place.storage.url, &place.options, keys);
         let noted = destination.to_json()?;
         let key = keys.archive.clone();
         transaction(|| backup_copy::begin(backup, &copy.storage, backup, &noted))?;
@@ -289,7 +281,7 @@ impl Copies {
         let Err(error) = outcome else { return Ok(()) };
         let alone = self.all.len() == 1;
         let Some(copy) = self.all.get_mut(index) else { return Err(no_such_copy()) };
-        if alone || matches!(error.class, ErrorClass::Canceled | ErrorClass::Terminated) {
+        if alone || error.class.is_request_to_stop() {
             return Err(error);
         }
         crate::error::log(&error, &format!("the copy in storage \"{}\"", copy.storage));
@@ -306,7 +298,7 @@ impl Copies {
                 copy.destination = None;
                 transaction(|| backup_copy::clear_remains(backup, storage))
             }
-            Err(stop) if matches!(stop.class, ErrorClass::Canceled | ErrorClass::Terminated) => Err(stop),
+            Err(stop) if stop.class.is_request_to_stop() => Err(stop),
             // Stays noted; the reaper tries again when the job has ended.
             Err(trouble) => {
                 crate::error::log(&trouble, &format!("cleaning up in storage \"{storage}\""));

@@ -6,7 +6,8 @@ use crate::catalog::schedule::{self, Schedule};
 use crate::catalog::storage::{self, Storage};
 use crate::pg::transaction::transaction;
 use crate::pg::{server, sql};
-use walwarden_core::{Error, Result};
+use crate::worker::remains;
+use walwarden_core::Result;
 use walwarden_store::{Layout, Location, Recipients, StorageOptions};
 
 /// Facts about the database and the job.
@@ -65,8 +66,7 @@ pub fn prepare(job: &Job) -> Result<Prepared> {
 
 fn place(name: &str) -> Result<Place> {
     let storage = storage::find(name)?;
-    let options = serde_json::from_str(&storage.options)
-        .map_err(|cause| Error::internal(format!("options of storage \"{name}\" are not JSON: {cause}")))?;
+    let options = remains::read_options(&storage.options)?;
     let part_size = StorageOptions::parse(&Location::parse(&storage.url)?, &options)?.part_size();
     let recipients = Recipients::of_options(&options)?;
     Ok(Place { storage, options, part_size, recipients })

@@ -77,16 +77,8 @@ fn read(path: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-
-    fn written(content: &str, mode: u32) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), content).unwrap();
-        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
-        file
-    }
+    use crate::private_file::written;
 
     fn identity(path: &str) -> Result<GoogleIdentity> {
         let variable = (VARIABLES[0].to_owned(), path.to_owned());
@@ -99,7 +91,7 @@ mod tests {
         let file = written(good, 0o600);
         assert!(matches!(identity(file.path().to_str().unwrap()), Ok(GoogleIdentity::ServiceAccount(_))));
         let profiles =
-            written(&format!("[p]\ngoogle_service_account = {}\n[q]\n", file.path().display()), 0o600);
+            written(format!("[p]\ngoogle_service_account = {}\n[q]\n", file.path().display()), 0o600);
         let source = CredentialSource::from_variables([], Some(profiles.path().to_owned()));
         assert!(matches!(source.google_identity(Some("p")), Ok(GoogleIdentity::ServiceAccount(_))));
         assert!(matches!(source.google_identity(None), Ok(GoogleIdentity::Machine)));

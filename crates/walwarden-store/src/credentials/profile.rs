@@ -101,23 +101,15 @@ fn parse(content: &str, profile: &str) -> Result<Profile, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use proptest::prelude::*;
 
     use super::*;
     use crate::credentials::{WebhookKeys, webhook_keys};
+    use crate::private_file::written;
 
     const FILE: &str = "# comment\n[default]\naws_access_key_id = other\naws_secret_access_key=other\n\n\
                         [ backup ] ; ours\naws_access_key_id=AKID\n; comment\naws_secret_access_key = se=cret/+\n\
                         region = eu-central-1\ns3 =\n    max_concurrent_requests = 20\n[third]\naws_session_token=x\n";
-
-    fn written(content: &str, mode: u32) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), content).unwrap();
-        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
-        file
-    }
 
     #[test]
     fn the_named_profile_is_read() {

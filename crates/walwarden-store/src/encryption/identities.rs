@@ -113,19 +113,11 @@ impl fmt::Debug for Identities {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use age::secrecy::ExposeSecret;
     use age::x25519::Identity;
 
     use super::*;
-
-    fn written(content: &str, mode: u32) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), content).unwrap();
-        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
-        file
-    }
+    use crate::private_file::written;
 
     #[test]
     fn identities_are_read_and_known_by_their_public_keys() {

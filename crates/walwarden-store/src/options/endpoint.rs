@@ -2,9 +2,19 @@
 
 use std::net::IpAddr;
 
+use serde_json::{Map, Value};
 use url::{Host, Url};
 use walwarden_core::address::AddressKind;
 use walwarden_core::{Error, Result};
+
+use super::values::{boolean, text};
+
+/// The options `endpoint`, if it is given, and `allow_http`.
+pub(super) fn parse(object: &Map<String, Value>) -> Result<(Option<String>, bool)> {
+    let allow_http = boolean(object, "allow_http")?.unwrap_or(false);
+    let endpoint = text(object, "endpoint")?.map(|url| normalize(url, allow_http)).transpose()?;
+    Ok((endpoint, allow_http))
+}
 
 /// The endpoint without a slash at its end, if it is one a backup may be sent to.
 ///

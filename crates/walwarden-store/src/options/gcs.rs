@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use walwarden_core::Result;
 
-use super::values::{boolean, name, profile, refuse_unknown, text, timeout};
+use super::values::{name, profile, refuse_unknown, timeout};
 use super::{endpoint, part_limits};
 use crate::part_plan::PartLimits;
 
@@ -43,11 +43,7 @@ pub struct GcsOptions {
 impl GcsOptions {
     pub(super) fn parse(object: &Map<String, Value>) -> Result<Self> {
         refuse_unknown(object, NAMES, "gs")?;
-        let allow_http = boolean(object, "allow_http")?.unwrap_or(false);
-        let endpoint = match text(object, "endpoint")? {
-            Some(url) => Some(endpoint::normalize(url, allow_http)?),
-            None => None,
-        };
+        let (endpoint, allow_http) = endpoint::parse(object)?;
         let (parts, part_size) = part_limits::parse(object, PartLimits::GCS)?;
         Ok(Self {
             endpoint,

@@ -100,7 +100,7 @@ impl Provider {
                 unsupported: &["tags", LOCK[0], LOCK[1]],
                 encryption: &["customer"],
             },
-            // min.io/docs, "S3 API compatibility": as Amazon's; DSSE-KMS is not known.
+            // By min.io/docs, "S3 API compatibility", not tried: as Amazon's; DSSE-KMS is not known.
             Self::MinIo => Preset {
                 address: Address::Endpoint,
                 region: Some("us-east-1"),
@@ -123,7 +123,8 @@ impl Provider {
                 encryption: &["customer"],
             },
             // backblaze.com/docs/cloud-storage-s3-compatible-api: the endpoint; x-amz-checksum-* and tags among the
-            // unsupported features, SSE-B2 and SSE-C supported. Conditional puts are answered with 501 NotImplemented.
+            // unsupported features, SSE-B2 and SSE-C supported. Users report that conditional puts are answered with 501
+            // NotImplemented. Not tried: check_storage() finds out.
             Self::B2 => Preset {
                 address: Address::Region("https://s3.", ".backblazeb2.com"),
                 region: None,
@@ -134,7 +135,7 @@ impl Provider {
                 encryption: &["AES256", "customer"],
             },
             // docs.wasabi.com, "Service URLs for Wasabi's storage regions": the endpoint. One storage class; SSE-S3 is always
-            // on, SSE-C is known, KMS is not.
+            // on. That SSE-C is known and KMS is not is by its documents, not tried: check_storage() finds out.
             Self::Wasabi => Preset {
                 address: Address::Region("https://s3.", ".wasabisys.com"),
                 region: None,

@@ -94,10 +94,10 @@ impl S3Options {
         let provider = choice(object, "provider", &Provider::NAMES)?;
         let preset = provider.map_or(UNKNOWN, Provider::preset);
         refuse_unsupported(object, provider, &preset)?;
-        let allow_http = boolean(object, "allow_http")?.unwrap_or(false);
         let given_region = name(object, "region", "_-")?;
-        let endpoint = match text(object, "endpoint")? {
-            Some(url) => Some(endpoint::normalize(url, allow_http)?),
+        let (given_endpoint, allow_http) = endpoint::parse(object)?;
+        let endpoint = match given_endpoint {
+            Some(url) => Some(url),
             None => preset_endpoint(object, provider, &preset, given_region.as_deref())?,
         };
         let path_style = boolean(object, "path_style")?.unwrap_or_else(|| {
