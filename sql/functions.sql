@@ -176,11 +176,18 @@ CREATE FUNCTION walwarden._append_audit(event text, job uuid, detail text) RETUR
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', '_append_audit_wrapper';
 
-CREATE FUNCTION walwarden.verify_audit_chain() RETURNS TABLE (ok boolean, seq bigint, message text)
+CREATE FUNCTION walwarden.verify_audit_chain(anchors boolean DEFAULT false)
+    RETURNS TABLE (ok boolean, seq bigint, problem text, message text)
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'verify_audit_chain_wrapper';
-COMMENT ON FUNCTION walwarden.verify_audit_chain() IS
-    'check every entry, link and column of the audit chain; one row when all agree, else one row a problem';
+COMMENT ON FUNCTION walwarden.verify_audit_chain(boolean) IS
+    'check every entry, link and column of the audit chain, with anchors against every checkpoint in storage; every problem has a row with ok false';
+
+CREATE FUNCTION walwarden.begin_epoch(reason text) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'begin_epoch_wrapper';
+COMMENT ON FUNCTION walwarden.begin_epoch(text) IS
+    'after a fork of the audit chain: say that this database was set back and goes on; what it lost is an audit entry, and signing begins again';
 
 CREATE FUNCTION walwarden.public_key() RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

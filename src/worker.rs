@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub mod anchor;
 mod backup;
 mod child;
 pub mod cleaner;

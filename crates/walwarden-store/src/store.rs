@@ -112,8 +112,16 @@ impl Store {
     /// # Errors
     /// `StorageNotFound` if there is none, `Storage` if it is larger.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
+        self.get_at_most(key, MAX_GET_SIZE).await
+    }
+
+    /// The same with another limit, for objects that are small if they are what they should be.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn get_at_most(&self, key: &str, most: u64) -> Result<Bytes> {
         validate_key(key)?;
-        self.read_all(key).await.map_err(|failure| self.error(failure, "read", key))
+        self.read_all(key, most).await.map_err(|failure| self.error(failure, "read", key))
     }
 
     /// Reads exactly `length` bytes from `offset` on.
@@ -240,10 +248,10 @@ impl Store {
         Ok(Some(size == length && found == *bytes))
     }
 
-    async fn read_all(&self, key: &str) -> Result<Bytes, Failure> {
+    async fn read_all(&self, key: &str, most: u64) -> Result<Bytes, Failure> {
         let Some(head) = self.head(key).await? else { return Err(Failure::no_such_object()) };
-        if head.size > MAX_GET_SIZE {
-            let detail = format!("the object has {} bytes, more than {MAX_GET_SIZE}", head.size);
+        if head.size > most {
+            let detail = format!("the object has {} bytes, more than {most}", head.size);
             return Err(Failure::new(ErrorClass::Storage, detail));
         }
         let (bytes, size) = self.read(key, 0..head.size).await?;
