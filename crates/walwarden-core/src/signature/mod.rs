@@ -7,10 +7,13 @@
 //!
 //! Who holds the key is left open: each form asks a [`Signer`] for signatures over bytes that it makes itself.
 
+pub mod agent;
 pub mod minisign;
 pub mod rotation;
+pub mod signer_setting;
 mod ssh_wire;
 pub mod sshsig;
+pub mod succession;
 
 use crate::error::Result;
 use crate::key::{PublicKey, SIGNATURE_LENGTH, SigningKey};

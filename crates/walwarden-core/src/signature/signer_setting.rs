@@ -53,7 +53,9 @@ impl SignerSetting {
                     id.len() == 16 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
                 };
                 if !key_id.iter().all(is_id) || words.next().is_some() {
-                    return Err(refused("Only the id of a key, 16 hexadecimal digits, may follow the socket."));
+                    return Err(refused(
+                        "Only the id of a key, 16 hexadecimal digits, may follow the socket.",
+                    ));
                 }
                 Ok(Self::Agent { socket: path, key_id })
             }
@@ -71,6 +73,18 @@ impl SignerSetting {
     }
 }
 
+/// The beginning of what a signer said, in one line: enough to know why it failed.
+pub fn excerpt(said: &str) -> String {
+    const LONGEST: usize = 200;
+    let line: Vec<&str> =
+        said.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
+    let mut line: String = line.join(" ");
+    if line.chars().count() > LONGEST {
+        line = line.chars().take(LONGEST).chain(['…']).collect();
+    }
+    line
+}
+
 /// The signature that a command wrote: 64 bytes as they are, or in base64 with white space around.
 ///
 /// # Errors
@@ -79,22 +93,18 @@ pub fn signature_of_output(output: &[u8]) -> Result<[u8; SIGNATURE_LENGTH]> {
     if let Ok(raw) = output.try_into() {
         return Ok(raw);
     }
-    BASE64_STANDARD
-        .decode(output.trim_ascii())
-        .ok()
-        .and_then(|raw| raw.try_into().ok())
-        .ok_or_else(|| {
-            Error::new(ErrorClass::Key, "the signer gave no signature").detail(format!(
-                "It wrote {} bytes, which are neither a raw Ed25519 signature nor one in base64.",
-                output.len()
-            ))
-        })
+    BASE64_STANDARD.decode(output.trim_ascii()).ok().and_then(|raw| raw.try_into().ok()).ok_or_else(|| {
+        Error::new(ErrorClass::Key, "the signer gave no signature").detail(format!(
+            "It wrote {} bytes, which are neither a raw Ed25519 signature nor one in base64.",
+            output.len()
+        ))
+    })
 }
 
 fn refused(why: &str) -> Error {
-    Error::new(ErrorClass::Configuration, "walwarden.signer cannot be used")
-        .detail(why)
-        .hint("It is empty for the key file, command:/path/to/program arguments, or unix:/path/to/agent.sock.")
+    Error::new(ErrorClass::Configuration, "walwarden.signer cannot be used").detail(why).hint(
+        "It is empty for the key file, command:/path/to/program arguments, or unix:/path/to/agent.sock.",
+    )
 }
 
 #[cfg(test)]
@@ -141,6 +151,12 @@ mod tests {
             let error = SignerSetting::parse(text).unwrap_err();
             assert_eq!(error.class, ErrorClass::Configuration, "{text}");
         }
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt("no\n\tkey\u{1b}[31m\r\n"), "no key [31m");
+        assert_eq!(excerpt(&"x".repeat(300)).chars().count(), 201);
     }
 
     #[test]

@@ -96,7 +96,9 @@ mod tests {
     }
 
     fn known(keys: &[(u8, bool)]) -> Vec<KnownKey> {
-        keys.iter().map(|(seed, is_current)| KnownKey { public: key(*seed).public(), is_current: *is_current }).collect()
+        keys.iter()
+            .map(|(seed, is_current)| KnownKey { public: key(*seed).public(), is_current: *is_current })
+            .collect()
     }
 
     #[test]
