@@ -7,6 +7,7 @@ pub mod backup_copy;
 pub mod database;
 pub mod discovered;
 pub mod job;
+pub mod key;
 pub mod manifest;
 pub mod notification;
 pub mod retention;
