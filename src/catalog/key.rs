@@ -55,15 +55,6 @@ pub fn known() -> Result<Vec<KnownKey>> {
     rows.iter().map(known).collect()
 }
 
-/// The key with this id.
-pub fn find(id: &str) -> Result<Option<PublicKey>> {
-    let row = sql::query_one("SELECT public_key FROM walwarden.key WHERE id = $1", &[Some(id)])?;
-    let Some(row) = row else { return Ok(None) };
-    let key = PublicKey::from_pem(&row.text(0)?)?;
-    // Whoever writes to the table could give a key another one's id.
-    Ok(Some(key).filter(|key| key.key_id() == id))
-}
-
 /// Keep others from writing keys down until the transaction ends; who reads does not wait.
 pub fn lock() -> Result<()> {
     sql::run("LOCK TABLE walwarden.key IN SHARE ROW EXCLUSIVE MODE", &[])?;

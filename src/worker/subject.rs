@@ -2,7 +2,6 @@
 
 use crate::catalog::backup::{self, Backup};
 use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
-use crate::catalog::key;
 use crate::catalog::storage::Storage;
 use crate::identity::{self, Key};
 use crate::pg::transaction::transaction;
@@ -62,10 +61,8 @@ pub fn prove(io: &Io, job: Uuid, backup: Backup) -> Result<Subject> {
     if manifest.job.id != job {
         return Err(wrong(&backup.manifest_key, format!("It is of job {}.", manifest.job.id)));
     }
-    let key = match &backup.public_key {
-        Some(pem) => PublicKey::from_pem(pem)?,
-        None => transaction(|| key::find(&manifest.key_id))?.ok_or_else(|| unknown_key(job, &manifest))?,
-    };
+    let known = backup.public_key.as_deref().ok_or_else(|| unknown_key(job, &manifest))?;
+    let key = PublicKey::from_pem(known)?;
     if manifest.key_id != key.key_id() {
         return Err(unknown_key(job, &manifest));
     }
