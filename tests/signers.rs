@@ -134,17 +134,15 @@ fn a_command_that_misbehaves_signs_nothing() {
         ),
         (
             "of other bytes",
-            with_sign(&format!(
-                "cat > $PWD/dev/null; echo x > /tmp/x.$$; openssl pkeyutl -sign -inkey {key} -rawin -in /tmp/x.$$; rm /tmp/x.$$"
-            )),
+with_sign(&format!("exec openssl pkeyutl -sign -inkey {key} -rawin -in {other}")),
             "a signature that is not right",
         ),
         ("without an end", with_sign("exec cat /dev/zero"), "said too much"),
         (
             "its environment",
-            format!(
-                "test \"$(env | grep -v -e ^PATH= -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD=)\" = '' || {{ env >&2; exit 1; }}; echo clean >&2; exit 1"
-            ),
+            "test \"$(env | grep -v -e ^PATH= -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD=)\" = '' || { env >&2; exit 1; }; \
+             echo clean >&2; exit 1"
+                .to_owned(),
             "clean",
         ),
     ];
@@ -308,6 +306,13 @@ fn an_ssh_agent_signs_and_hands_over_to_its_next_key() {
         assert_eq!(text(&verify(&cluster, "shop", backup), "state"), "completed");
     }
     assert!(!key_file(&cluster).exists());
+
+    // What an agent does not take is told before anything is copied.
+    cluster.sql("shop", "CREATE SCHEMA many; SELECT format('CREATE TABLE many.t%s (n int)', n) FROM generate_series(1, 1400) AS n \\gexec");
+    let said = fails_for_the_key(&cluster, "shop");
+    assert!(said.contains("too long for an ssh-agent") && said.contains("Use a command"), "{said}");
+    let before = "SELECT finalizing_at IS NULL FROM walwarden.jobs ORDER BY queued_at DESC LIMIT 1";
+    assert_eq!(cluster.sql("shop", before), "t");
 
     agent.ssh(&cluster, Command::new("ssh-add").args(["-q", "-D"]));
     assert!(fails_for_the_key(&cluster, "shop").contains(&format!("does not have key {new}")));

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(signature_of_output(text.as_bytes()).unwrap(), raw);
         let (first, second) = text.split_at(76);
         assert_eq!(signature_of_output(format!("{first}\n{second}").as_bytes()).unwrap(), raw);
-        for wrong in [&raw[..63], b"", b"\n", text[..40].as_bytes(), b"error: no key"] {
+        for wrong in [&raw[..63], b"", b"\n", &text.as_bytes()[..40], b"error: no key"] {
             let error = signature_of_output(wrong).unwrap_err();
             assert!(!format!("{error:?}").contains("no key"), "{error:?}");
         }
