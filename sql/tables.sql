@@ -175,8 +175,10 @@ CREATE TABLE walwarden.manifest (
     storage   text NOT NULL,
     body      text NOT NULL,
     signature bytea NOT NULL CHECK (pg_catalog.length(signature) = 64),
+    key_id    text NOT NULL,
     PRIMARY KEY (job_id, storage)
 );
+CREATE INDEX manifest_by_key ON walwarden.manifest (key_id, job_id);
 COMMENT ON TABLE walwarden.manifest IS 'signed manifests as they were read back from storage';
 
 CREATE TABLE walwarden.discovered (

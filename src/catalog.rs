@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod database;
 pub mod discovered;
 pub mod job;
+pub mod key;
 pub mod manifest;
 pub mod notification;
 pub mod retention;

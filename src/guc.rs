@@ -13,6 +13,8 @@ pub static CONNINFO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>
 pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// An identity file of age, for encrypted backups.
 pub static IDENTITY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Who signs, if not the key file.
+pub static SIGNER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Where webhooks may be besides the internet.
 pub static WEBHOOK_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Milliseconds a backup waits for a table's lock.
@@ -66,6 +68,15 @@ pub fn init() {
         c"An identity file of age that decrypts backups where none is given.",
         c"It must belong to the server's user or root and be readable by nobody else. Whoever may restore can decrypt then.",
         &IDENTITY_FILE,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"walwarden.signer",
+        c"Who signs, if the signing key is not to be on this machine.",
+        c"command:/path/to/program arguments, or unix:/path/to/ssh-agent.sock with the id of a key where it has several. \
+          Empty: the key file.",
+        &SIGNER,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
     );

@@ -5,6 +5,7 @@ pgrx::extension_sql_file!("../sql/bootstrap.sql", name = "schema", bootstrap);
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["schema"]);
 pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/triggers.sql", name = "triggers", requires = ["functions"]);
-pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["triggers"]);
+pgrx::extension_sql_file!("../sql/keys.sql", name = "keys", requires = ["triggers"]);
+pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["keys"]);
 pgrx::extension_sql_file!("../sql/install.sql", name = "install", requires = ["views"]);
 pgrx::extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

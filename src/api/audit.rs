@@ -1,9 +1,8 @@
 //! The audit chain: append (for the triggers), check, and settle a fork.
 
 use super::job::required;
-use crate::catalog::{anchor, audit, database};
+use crate::catalog::{anchor, audit, database, key};
 use crate::error::report;
-use crate::keyring;
 use crate::pg::text::Text;
 use crate::worker::anchor::begin_epoch as begin_epoch_after;
 use crate::worker::anchor::comparison::{self, Stored};
@@ -85,7 +84,7 @@ fn finding(problem: &Problem, stored: &Stored) -> Finding {
 fn stored_checkpoints() -> CoreResult<Stored> {
     let id = database::identity()?.id;
     let layout = Layout::new(&crate::guc::organization(), id)?;
-    let keys = keyring::known_keys()?;
+    let keys = key::known_public()?;
     let io = Io::start_in_session()?;
     let mut stored = Stored::default();
     for storage in anchor::all()? {

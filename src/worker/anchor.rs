@@ -11,13 +11,13 @@ mod survey;
 
 use crate::catalog::anchor::{self, Anchored, Fork};
 use crate::catalog::notification::{Alert, alert};
-use crate::catalog::{audit, backup_copy, checkpoint, database};
-use crate::keyring;
+use crate::catalog::{audit, backup_copy, checkpoint, database, key};
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, interrupts, server};
+use crate::signer;
 use crate::worker::installed::while_installed;
 use crate::worker::io::Io;
 use crate::worker::start;
@@ -30,6 +30,7 @@ use walwarden_alert::Severity;
 use walwarden_core::audit::anchoring::{Chain, Lost, Verdict};
 use walwarden_core::audit::{Checkpoint, MerkleTree, note};
 use walwarden_core::manifest::Sha256Sum;
+use walwarden_core::signature::Signer;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::Layout;
 
@@ -114,7 +115,7 @@ struct Run {
 
 impl Run {
     fn anchor(&self, due: Vec<Anchored>) -> Result<()> {
-        let keys = keyring::known_keys()?;
+        let keys = while_installed(key::known_public)?.ok_or_else(dropped)?;
         let mut surveys = Vec::new();
         for storage in due {
             let survey = while_installed(audit::standing)?.ok_or_else(dropped).and_then(|standing| {
@@ -181,6 +182,8 @@ impl Run {
 
     /// Sign where the chain stands now, and put that into the storages.
     fn put(&self, tree: &mut MerkleTree, storages: Vec<Anchored>) -> Result<()> {
+        // May write down a new key, which is an entry.
+        let signer = signer::take()?;
         let as_of = clock::now();
         let standing = while_installed(audit::standing)?.ok_or_else(dropped)?;
         if standing.head.seq == 0 {
@@ -193,9 +196,10 @@ impl Run {
             size: standing.head.seq,
             root: tree.root(),
         };
-        let key = keyring::signing_key()?;
-        let signed = note::sign(&checkpoint.to_text(), note::KEY_NAME, &key)?.to_text();
-        let signed = while_installed(|| checkpoint::keep(&checkpoint, &signed, &key.public().key_id()))?
+        let (text, public) = (checkpoint.to_text(), signer.public());
+        let signature = signer.sign(text.as_bytes())?;
+        let signed = note::compose(&text, note::KEY_NAME, &public, signature)?.to_text();
+        let signed = while_installed(|| checkpoint::keep(&checkpoint, &signed, &public.key_id()))?
             .ok_or_else(dropped)?;
         for storage in storages {
             // What a new epoch begins after may have been exported as something else before.

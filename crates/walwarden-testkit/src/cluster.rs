@@ -362,6 +362,11 @@ impl Cluster {
         self.user.own(path);
     }
 
+    /// Lets a program run as the user that the server runs as.
+    pub fn run_as_server(&self, command: &mut Command) {
+        self.user.apply(command);
+    }
+
     /// The port: the socket's number, and that on 127.0.0.1 with [`ClusterBuilder::tcp`].
     #[must_use]
     pub fn port(&self) -> u16 {
