@@ -9,6 +9,7 @@ pub mod discovered;
 pub mod job;
 pub mod manifest;
 pub mod notification;
+pub mod report;
 pub mod retention;
 pub mod schedule;
 pub mod storage;

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
-use walwarden_core::key::SigningKey;
+use walwarden_core::key::{PublicKey, SigningKey};
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// No key file is larger.
@@ -31,6 +31,11 @@ pub fn signing_key() -> Result<SigningKey> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// The public half of the cluster's signing key, if there is a key: none is made.
+pub fn existing_public_key() -> Result<Option<PublicKey>> {
+    Ok(read(&home().join("keys").join("signing.pem"))?.map(|key| key.public()))
 }
 
 /// Make a folder that only the server's user can enter, if it is not there.

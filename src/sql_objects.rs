@@ -6,5 +6,6 @@ pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", requires = ["sch
 pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/triggers.sql", name = "triggers", requires = ["functions"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["triggers"]);
-pgrx::extension_sql_file!("../sql/install.sql", name = "install", requires = ["views"]);
+pgrx::extension_sql_file!("../sql/report.sql", name = "report", requires = ["views"]);
+pgrx::extension_sql_file!("../sql/install.sql", name = "install", requires = ["report"]);
 pgrx::extension_sql_file!("../sql/grants.sql", name = "grants", finalize);
