@@ -74,7 +74,7 @@ impl Chart<'_> {
                 @for tick in &ticks {
                     @let y = self.height(*tick, top);
                     line.grid.base[*tick == 0.0] x1="0" x2=(WIDTH) y1=(y) y2=(y) {}
-                    text.value x="0" y=(coordinate(BASE - (BASE - TOP) * tick / top - 4.0)) { (self.measure.text(*tick)) }
+                    text.value x="0" y=(coordinate(BASE - (BASE - TOP) * tick / top - 4.0)) { (self.measure.tick_text(*tick)) }
                 }
                 @for (place, (moment, name)) in moments(&self.from, &self.to, 4).iter().enumerate() {
                     @let x = self.place(moment);

@@ -28,6 +28,22 @@ impl Measure {
         }
     }
 
+    /// The name of a line at such a step: in whole units, where `text` has two.
+    pub fn tick_text(self, value: f64) -> String {
+        match self {
+            _ if value == 0.0 => "0".to_owned(),
+            Self::Bytes => self.text(value).replace(".0 ", " "),
+            Self::Seconds => {
+                let units = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")];
+                match units.into_iter().find(|(seconds, _)| value >= *seconds && value % seconds == 0.0) {
+                    Some((seconds, unit)) => format!("{} {unit}", value / seconds),
+                    None if value < 1.0 => format!("{value:.2} s"),
+                    None => self.text(value),
+                }
+            }
+        }
+    }
+
     /// Steps that people count in, ascending.
     fn steps(self) -> Vec<f64> {
         match self {
@@ -98,6 +114,14 @@ mod tests {
         assert_eq!(Measure::Bytes.ticks(70.0 * mb), [0.0, 32.0 * mb, 64.0 * mb, 96.0 * mb]);
         assert_eq!(Measure::Seconds.ticks(100.0), [0.0, 30.0, 60.0, 90.0, 120.0]);
         assert_eq!(Measure::Seconds.ticks(0.0), [0.0, 0.01]);
+        let names = |measure: Measure, values: &[f64]| {
+            values.iter().map(|v| measure.tick_text(*v)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Measure::Bytes, &[0.0, 32.0 * mb, 1024.0 * mb]), ["0", "32 MB", "1 GB"]);
+        assert_eq!(
+            names(Measure::Seconds, &[0.02, 30.0, 90.0, 120.0, 7200.0]),
+            ["0.02 s", "30 s", "90 s", "2 min", "2 h"]
+        );
     }
 
     proptest! {
