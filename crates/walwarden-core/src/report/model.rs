@@ -249,10 +249,10 @@ impl Unit {
     pub fn for_span(span: Duration) -> Self {
         let hours = span.as_secs() / 3600;
         match hours {
-            ..96 => Self::Hour,
-            ..2400 => Self::Day,
-            ..17_520 => Self::Week,
-            ..87_600 => Self::Month,
+            0..96 => Self::Hour,
+            96..2400 => Self::Day,
+            2400..17_520 => Self::Week,
+            17_520..87_600 => Self::Month,
             _ => Self::Year,
         }
     }

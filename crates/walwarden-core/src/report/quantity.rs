@@ -29,10 +29,10 @@ pub fn size_text(bytes: u64) -> String {
 pub fn span_text(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
-        ..10 => format!("{:.1} s", span.as_secs_f64()),
-        ..60 => format!("{seconds} s"),
-        ..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        ..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+        0..10 => format!("{:.1} s", span.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
     }
 }
@@ -42,7 +42,7 @@ pub fn count_text(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

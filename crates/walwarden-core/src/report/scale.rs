@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::model::Time;
 use super::quantity::{size_text, span_text};
 
@@ -90,10 +92,12 @@ const MOST_STEPS: f64 = 4.0;
 /// The moments to be named, evenly from the first to the last, and what they are called.
 pub fn moments(from: &Time, to: &Time, count: i32) -> Vec<(Time, String)> {
     let span = *to - *from;
-    let form = match span.num_hours() {
-        ..72 => "%b %-d %H:%M",
-        ..7200 => "%b %-d",
-        _ => "%Y-%m",
+    let form = if span < TimeDelta::days(3) {
+        "%b %-d %H:%M"
+    } else if span < TimeDelta::days(300) {
+        "%b %-d"
+    } else {
+        "%Y-%m"
     };
     (0..=count)
         .map(|place| {
