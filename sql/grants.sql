@@ -9,4 +9,4 @@ GRANT SELECT ON walwarden.jobs, walwarden.backups, walwarden.backup_copies, walw
 GRANT EXECUTE ON FUNCTION walwarden._next_run(text, text, text, text), walwarden._progress(bigint),
     walwarden._scheduler_state(), walwarden._list(jsonb), walwarden._waiting_for(text, text), walwarden._changes(), walwarden._stats_since(),
     walwarden._changes_since(bigint, timestamptz, bigint, timestamptz), walwarden._wal_position(),
-    walwarden._newest_good_backup(text) TO pg_monitor;
+    walwarden._newest_good_backup(text), walwarden.report(timestamptz, timestamptz) TO pg_monitor;

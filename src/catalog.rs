@@ -12,6 +12,7 @@ pub mod job;
 pub mod key;
 pub mod manifest;
 pub mod notification;
+pub mod report;
 pub mod retention;
 pub mod schedule;
 pub mod storage;
