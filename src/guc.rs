@@ -13,6 +13,8 @@ pub static CONNINFO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>
 pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// An identity file of age, for encrypted backups.
 pub static IDENTITY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Where storages may be.
+pub static STORAGE_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Where webhooks may be besides the internet.
 pub static WEBHOOK_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Milliseconds a backup waits for a table's lock.
@@ -70,10 +72,19 @@ pub fn init() {
         GucFlags::SUPERUSER_ONLY,
     );
     GucRegistry::define_string_guc(
+        c"walwarden.storage_allow",
+        c"Hosts and networks that storages may be at although they are plain http, and folders that any role may be let use.",
+        c"Host names, *.example.com, host:port, addresses, networks such as 10.1.0.0/16 and absolute folders, separated by \
+          commas; with the word only, nothing but these hosts. Empty: any host by https but link-local ones.",
+        &STORAGE_ALLOW,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
         c"walwarden.webhook_allow",
         c"Hosts and networks that webhooks may be at although they are private, this machine, or plain http.",
-        c"Host names, host:port, addresses and networks such as 10.1.0.0/16, separated by commas. Empty: the internet by \
-          https, and nothing else.",
+        c"Host names, *.example.com, host:port, addresses and networks such as 10.1.0.0/16, separated by commas; with the \
+          word only, nothing but these. Empty: the internet by https, and nothing else.",
         &WEBHOOK_ALLOW,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
