@@ -25,6 +25,8 @@ pub static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(256);
 pub static MAX_CONCURRENT_JOBS: GucSetting<i32> = GucSetting::<i32>::new(4);
 /// A secret that the leader gives to the session of the pg_dump that it starts; see `pg::toc_only`.
 pub static TOC_ONLY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Whether statements of this session run what table owners have planted with their rights; see `pg::table_owner`.
+pub static AS_TABLE_OWNER: GucSetting<bool> = GucSetting::<bool>::new(false);
 /// The process whose lock group the session of that pg_dump joins; 0 joins none.
 pub static LOCK_GROUP: GucSetting<i32> = GucSetting::<i32>::new(0);
 
@@ -130,6 +132,12 @@ pub fn init() {
         i32::MAX,
         GucContext::Suset,
         GucFlags::NO_SHOW_ALL | GucFlags::SUPERUSER_ONLY,
+    );
+    crate::pg::table_owner::define_setting(
+        c"walwarden.as_table_owner",
+        c"Has COPY FROM and checks of constraints run with the rights of the table's owner.",
+        c"For the pg_restore that walwarden starts; not for use by hand.",
+        &AS_TABLE_OWNER,
     );
     crate::pg::toc_only::define_setting(
         c"walwarden.toc_only",
