@@ -580,14 +580,15 @@ BEGIN
 END
 $$;
 
--- No SECURITY DEFINER and no SET: PostgreSQL forbids COMMIT in procedures that have them.
+-- No SECURITY DEFINER and no SET: PostgreSQL forbids COMMIT in procedures that have them. So every name is looked up in the caller's
+-- search path, and is qualified: also those of types.
 CREATE PROCEDURE walwarden.backup(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
         compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL,
         schemas text[] DEFAULT NULL, exclude_schemas text[] DEFAULT NULL, tables text[] DEFAULT NULL,
         exclude_tables text[] DEFAULT NULL, exclude_table_data text[] DEFAULT NULL)
     LANGUAGE plpgsql AS $$
 DECLARE
-    job uuid;
+    job pg_catalog.uuid;
     step record;
 BEGIN
     PERFORM walwarden._refuse_transaction_block('walwarden.backup()');

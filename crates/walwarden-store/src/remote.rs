@@ -3,6 +3,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod client_options;
+pub(crate) mod connection;
 pub(crate) mod document;
 pub(crate) mod listing;
 mod upload_listing;

@@ -10,12 +10,19 @@ use bytes::Bytes;
 use fault_server::{BUCKET, Fault, FaultServer, SECRET, quick};
 use hyper::Method;
 use walwarden_core::ErrorClass;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Location, RetryPolicy, StorageOptions, Store};
 
 fn folder(root: &Path) -> Store {
     let location = Location::from_folder(root).unwrap();
     let options = StorageOptions::parse(&location, &serde_json::json!({})).unwrap();
-    Store::open(&location, &options, &CredentialSource::from_variables([], None)).unwrap()
+    Store::open(
+        &location,
+        &options,
+        &CredentialSource::from_variables([], None),
+        &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+    )
+    .unwrap()
 }
 
 /// Objects that a listing of `org` has, and some that it has not.

@@ -168,6 +168,8 @@ impl ClusterBuilder {
             "fsync = off\nshared_buffers = 64MB\nmax_wal_size = 512MB\nmax_worker_processes = 16\n",
         );
         conf.push_str("logging_collector = off\nlog_line_prefix = '%m [%p] %b %d: '\n");
+        // The S3 servers of tests are on this machine and speak plain http.
+        conf.push_str("walwarden.storage_allow = '127.0.0.1'\n");
         if !self.preload.is_empty() {
             writeln!(conf, "shared_preload_libraries = '{}'", self.preload.join(",")).expect("a string");
         }
