@@ -81,12 +81,11 @@ unsafe fn planner_of(query: *mut pg_sys::Query) -> Result<Option<pg_sys::Oid>> {
     let mut found = None;
     for relation in relations.iter_oid() {
         // SAFETY: inside a transaction.
-        match unsafe { owner_of_relation(relation) } {
-            Some(owner) if !unsafe { pg_sys::superuser_arg(owner) } => match found {
-                Some(other) if other != owner => return role::oid(NOBODY).map(Some),
-                _ => found = Some(owner),
-            },
-            _ => {}
+        let owner = unsafe { owner_of_relation(relation).filter(|owner| !pg_sys::superuser_arg(*owner)) };
+        match (owner, found) {
+            (Some(owner), Some(other)) if owner != other => return role::oid(NOBODY).map(Some),
+            (Some(_), _) => found = owner,
+            (None, _) => {}
         }
     }
     Ok(found)

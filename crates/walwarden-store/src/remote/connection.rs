@@ -91,13 +91,13 @@ mod tests {
     #[test]
     fn proxies_are_found_in_either_spelling() {
         let variable = |name: &str| {
-            Some(match name {
+            let value = match name {
                 "HTTPS_PROXY" => "http://user:canary@Proxy.internal:3128",
                 "http_proxy" => "other.internal:3128",
                 "ALL_PROXY" => "",
                 _ => return None,
-            })
-            .map(str::to_owned)
+            };
+            Some(value.to_owned())
         };
         assert_eq!(proxies(variable), ["other.internal", "proxy.internal"]);
     }
