@@ -21,10 +21,9 @@ pub struct Anchored {
     pub tries: u32,
 }
 
-/// Which storages are anchored at all: those that have backups of this database, or are to have some.
-const USED: &str = "(EXISTS (SELECT FROM walwarden.backup_copy AS c \
-                              WHERE c.storage = s.name AND c.state IN ('stored', 'retained_by_lock')) \
-                     OR EXISTS (SELECT FROM walwarden.schedule AS d WHERE d.definition -> 'storages' ? s.name))";
+/// Which storages are anchored at all: those that have backups of this database, and those that were anchored once.
+const USED: &str = "(a.size IS NOT NULL OR EXISTS (SELECT FROM walwarden.backup_copy AS c \
+                                                    WHERE c.storage = s.name AND c.state IN ('stored', 'retained_by_lock')))";
 
 /// Whether a storage is due: it has no checkpoint, none since a backup was completed, none for a day, or was not compared with since
 /// the server came to another timeline; and it is not to be left alone after a failure. A clock that was set back makes it due.
@@ -58,7 +57,7 @@ pub fn find(name: &str) -> Result<Option<Anchored>> {
 
 /// Every storage that may have checkpoints.
 pub fn all() -> Result<Vec<Anchored>> {
-    select(&format!("WHERE {USED} OR a.size IS NOT NULL ORDER BY s.name"))
+    select(&format!("WHERE {USED} ORDER BY s.name"))
 }
 
 fn select(conditions: &str) -> Result<Vec<Anchored>> {
