@@ -307,6 +307,27 @@ mod tests {
             assert_eq!(error.class, ErrorClass::Archive, "{from} -> {to}");
             assert!(error.detail.is_some());
         }
+        let deep = format!("\"verified\":{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        for hostile in [
+            r#""verified":"\ud800""#,
+            r#""verified":"\udc00\ud800""#,
+            r#""verified":"\u00e9""#,
+            r#""verified":1e0"#,
+            r#""verified":-0"#,
+            r#""verified":true,"verified":true"#,
+            r#""verified":true,"verifie\u0064":true"#,
+            "\"verified\":true,\"v\u{e9}rified\":true",
+            &deep,
+        ] {
+            let body = GOLDEN.replacen(r#""verified":true"#, hostile, 1);
+            let error = Entry::from_body(body.as_bytes()).unwrap_err();
+            assert_eq!(error.class, ErrorClass::Archive, "{hostile:.40}");
+        }
+        for (before, after) in [("\u{feff}", ""), ("", "\n"), ("", "\0"), ("", GOLDEN), (" ", "")] {
+            assert!(Entry::from_body(format!("{before}{GOLDEN}{after}").as_bytes()).is_err());
+        }
+        let latin: Vec<u8> = GOLDEN.bytes().map(|byte| if byte == b'w' { 0xe9 } else { byte }).collect();
+        assert!(Entry::from_body(&latin).is_err(), "not UTF-8");
         for body in ["", "[]", "7", "{}"] {
             assert!(Entry::from_body(body.as_bytes()).is_err());
         }

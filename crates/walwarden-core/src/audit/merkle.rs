@@ -2,7 +2,7 @@
 //!
 //! Only the frontier is kept: the roots of the complete subtrees that make up the tree, one for each bit that
 //! is set in the number of leaves. So a tree of any size takes at most 64 hashes, and a leaf costs one or two
-//! hashes to add. Proofs need all leaves and are no matter of this type.
+//! hashes to add. Proofs are made by [`proof`](super::proof).
 
 use sha2::{Digest, Sha256};
 
@@ -71,7 +71,7 @@ impl MerkleTree {
 }
 
 /// `SHA-256(0x01 || left || right)`; the prefix keeps nodes and leaves apart.
-fn node_hash(left: Sha256Sum, right: Sha256Sum) -> Sha256Sum {
+pub(super) fn node_hash(left: Sha256Sum, right: Sha256Sum) -> Sha256Sum {
     Sha256Sum(Sha256::new().chain_update([1]).chain_update(left.0).chain_update(right.0).finalize().into())
 }
 

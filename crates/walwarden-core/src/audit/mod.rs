@@ -5,17 +5,28 @@
 //! structure to check and nothing between its parts.
 
 pub mod chain;
+pub mod checkpoint;
 pub mod entry;
 pub mod event;
 pub mod merkle;
+pub mod note;
 pub mod problem;
+pub mod proof;
+pub mod tlog_proof;
 
 pub use crate::manifest::AuditHead as Head;
 pub use chain::{Anchor, ChainReport, ChainVerifier, Columns, Row};
+pub use checkpoint::Checkpoint;
 pub use entry::{Entry, SealedEntry, leaf_hash};
 pub use event::Event;
 pub use merkle::MerkleTree;
+pub use note::{NoteSignature, SignedNote};
 pub use problem::{Problem, ProblemKind};
+pub use tlog_proof::TlogProof;
 
 #[cfg(test)]
 mod chain_tests;
+#[cfg(test)]
+mod note_tests;
+#[cfg(test)]
+mod proof_tests;
