@@ -120,9 +120,15 @@ impl PublicKey {
     /// The name of the key in manifests and in the audit log: the first 16 hexadecimal digits of the SHA-256
     /// of the 32 raw bytes. It tells keys apart; it is no proof of anything.
     pub fn key_id(&self) -> String {
-        let mut id = hex::encode(Sha256::digest(self.0.as_bytes()));
-        id.truncate(16);
-        id
+        hex::encode(self.key_number())
+    }
+
+    /// The eight bytes that [`PublicKey::key_id`] writes, first to last.
+    pub fn key_number(&self) -> [u8; 8] {
+        let digest: [u8; 32] = Sha256::digest(self.0.as_bytes()).into();
+        let mut number = [0; 8];
+        number.copy_from_slice(&digest[..8]);
+        number
     }
 
     /// Checks a signature over exactly these bytes, refusing the malleable and small-order forms that RFC

@@ -25,6 +25,7 @@ pub mod rate;
 pub mod remains;
 pub mod retention;
 pub mod schedule;
+pub mod signature;
 pub mod turns;
 pub mod verification;
 

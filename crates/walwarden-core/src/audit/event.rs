@@ -108,10 +108,12 @@ actions! {
 actions! {
     /// What happens to the signing key.
     KeyAction {
-        /// The first key was made.
+        /// The first key was met.
         Created = "created",
-        /// Another key took its place.
+        /// Another key took its place, by a statement that the old one signed.
         Rotated = "rotated",
+        /// Another key took its place without such a statement.
+        Replaced = "replaced",
     }
 }
 

@@ -22,7 +22,7 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// For `#[serde(with)]`.
-pub(super) fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = format(*time);
     if parse(&text).is_none() {
         return Err(ser::Error::custom(format!("the time {text} is outside the years 0 to 9999")));
@@ -31,7 +31,7 @@ pub(super) fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> R
 }
 
 /// For `#[serde(with)]`.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| {
         de::Error::custom(format!("\"{text}\" is not a time in UTC with six fractional digits"))
