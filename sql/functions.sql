@@ -176,11 +176,18 @@ CREATE FUNCTION walwarden._append_audit(event text, job uuid, detail text) RETUR
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', '_append_audit_wrapper';
 
-CREATE FUNCTION walwarden.verify_audit_chain() RETURNS TABLE (ok boolean, seq bigint, message text)
+CREATE FUNCTION walwarden.verify_audit_chain(anchors boolean DEFAULT false)
+    RETURNS TABLE (ok boolean, seq bigint, problem text, message text)
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'verify_audit_chain_wrapper';
-COMMENT ON FUNCTION walwarden.verify_audit_chain() IS
-    'check every entry, link and column of the audit chain; one row when all agree, else one row a problem';
+COMMENT ON FUNCTION walwarden.verify_audit_chain(boolean) IS
+    'check every entry, link and column of the audit chain, with anchors against every checkpoint in storage; every problem has a row with ok false';
+
+CREATE FUNCTION walwarden.begin_epoch(reason text) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'begin_epoch_wrapper';
+COMMENT ON FUNCTION walwarden.begin_epoch(text) IS
+    'after a fork of the audit chain: say that this database was set back and goes on; what it lost is an audit entry, and signing begins again';
 
 CREATE FUNCTION walwarden.public_key() RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -573,14 +580,15 @@ BEGIN
 END
 $$;
 
--- No SECURITY DEFINER and no SET: PostgreSQL forbids COMMIT in procedures that have them.
+-- No SECURITY DEFINER and no SET: PostgreSQL forbids COMMIT in procedures that have them. So every name is looked up in the caller's
+-- search path, and is qualified: also those of types.
 CREATE PROCEDURE walwarden.backup(schedule text DEFAULT NULL, storage text DEFAULT NULL, jobs integer DEFAULT NULL,
         compression text DEFAULT NULL, max_rate text DEFAULT NULL, timeout interval DEFAULT NULL,
         schemas text[] DEFAULT NULL, exclude_schemas text[] DEFAULT NULL, tables text[] DEFAULT NULL,
         exclude_tables text[] DEFAULT NULL, exclude_table_data text[] DEFAULT NULL)
     LANGUAGE plpgsql AS $$
 DECLARE
-    job uuid;
+    job pg_catalog.uuid;
     step record;
 BEGIN
     PERFORM walwarden._refuse_transaction_block('walwarden.backup()');

@@ -175,8 +175,10 @@ CREATE TABLE walwarden.manifest (
     storage   text NOT NULL,
     body      text NOT NULL,
     signature bytea NOT NULL CHECK (pg_catalog.length(signature) = 64),
+    key_id    text NOT NULL,
     PRIMARY KEY (job_id, storage)
 );
+CREATE INDEX manifest_by_key ON walwarden.manifest (key_id, job_id);
 COMMENT ON TABLE walwarden.manifest IS 'signed manifests as they were read back from storage';
 
 CREATE TABLE walwarden.discovered (
@@ -295,3 +297,46 @@ CREATE TABLE walwarden.audit_head (
 COMMENT ON TABLE walwarden.audit_head IS 'the newest entry of the audit chain; its row lock admits one appender at a time';
 INSERT INTO walwarden.audit_head (seq, hash, at, epoch)
     VALUES (0, '\x0000000000000000000000000000000000000000000000000000000000000000', '-infinity', 1);
+
+CREATE TABLE walwarden.checkpoint (
+    epoch     bigint NOT NULL,
+    size      bigint NOT NULL CHECK (size > 0),
+    root      bytea NOT NULL CHECK (pg_catalog.length(root) = 32),
+    note      text NOT NULL,
+    key_id    text NOT NULL,
+    signed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (epoch, size)
+);
+COMMENT ON TABLE walwarden.checkpoint IS 'the checkpoints of the audit chain that were signed here, to be put into storage';
+COMMENT ON COLUMN walwarden.checkpoint.size IS 'how many entries it is over, from the first';
+COMMENT ON COLUMN walwarden.checkpoint.root IS 'the Merkle tree head over them (RFC 6962)';
+COMMENT ON COLUMN walwarden.checkpoint.note IS 'the checkpoint as it lies in storage: a signed note (C2SP tlog-checkpoint)';
+
+CREATE TABLE walwarden.anchor (
+    storage      text PRIMARY KEY REFERENCES walwarden.storage (name) ON DELETE CASCADE,
+    epoch        bigint,
+    size         bigint,
+    anchored_at  timestamptz,
+    exported_to  bigint NOT NULL DEFAULT 0,
+    timeline     bigint,
+    tries        integer NOT NULL DEFAULT 0,
+    try_again_at timestamptz,
+    error_class  text,
+    error_message text,
+    error_detail text,
+    error_hint   text
+);
+COMMENT ON TABLE walwarden.anchor IS 'the newest checkpoint that each storage is known to have';
+COMMENT ON COLUMN walwarden.anchor.timeline IS 'the timeline of the server when the chain was last compared with this storage';
+COMMENT ON COLUMN walwarden.anchor.exported_to IS 'the last audit entry that is in the storage as an entry';
+
+CREATE TABLE walwarden.audit_fork (
+    storage     text PRIMARY KEY,
+    from_epoch  bigint NOT NULL,
+    to_epoch    bigint NOT NULL,
+    first_entry bigint NOT NULL,
+    last_entry  bigint NOT NULL,
+    note        text NOT NULL,
+    found_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE walwarden.audit_fork IS 'checkpoints in storage that the audit chain does not continue; while there is one, nothing is signed';

@@ -316,3 +316,22 @@ SELECT seq, at, event, job_id, actor, (body::jsonb) -> 'detail' AS detail,
        pg_catalog.encode(hash, 'hex') AS hash, (body::jsonb) ->> 'prev' AS prev
   FROM walwarden.audit;
 COMMENT ON VIEW walwarden.audit_chain IS 'the audit chain; walwarden.verify_audit_chain() checks it';
+
+CREATE VIEW walwarden.anchors AS
+SELECT s.name AS storage,
+       CASE WHEN f.storage IS NOT NULL THEN 'forked'
+            WHEN a.error_class IS NOT NULL THEN 'failed'
+            WHEN a.size IS NULL THEN 'never'
+            WHEN a.size OPERATOR(pg_catalog.<) h.seq THEN 'behind'
+            ELSE 'current' END AS state,
+       a.epoch, a.size, a.anchored_at,
+       h.seq OPERATOR(pg_catalog.-) coalesce(a.size, 0) AS entries_since,
+       a.error_class, a.error_message, a.error_detail, a.error_hint, a.try_again_at
+  FROM walwarden.storage AS s
+ CROSS JOIN walwarden.audit_head AS h
+  LEFT JOIN walwarden.anchor AS a ON a.storage OPERATOR(pg_catalog.=) s.name
+  LEFT JOIN walwarden.audit_fork AS f ON f.storage OPERATOR(pg_catalog.=) s.name;
+COMMENT ON VIEW walwarden.anchors IS 'how far each storage can prove the audit chain: its newest checkpoint';
+COMMENT ON COLUMN walwarden.anchors.state IS
+    'current; behind: there are newer entries, put there with the next backup or within a day; never; failed; forked: the storage has a checkpoint that the chain does not continue';
+COMMENT ON COLUMN walwarden.anchors.size IS 'the last entry that the checkpoint is over';

@@ -12,6 +12,7 @@ pub mod job;
 pub mod key;
 mod options;
 pub mod read_table;
+pub mod report;
 pub mod restore;
 pub mod schedule;
 pub mod status;

@@ -1,14 +1,18 @@
 //! The tables of schema `walwarden`: all SQL text that reads or writes them, one file a table. Everything here must
 //! run inside a transaction.
 
+pub mod anchor;
 pub mod audit;
 pub mod backup;
 pub mod backup_copy;
+pub mod checkpoint;
 pub mod database;
 pub mod discovered;
 pub mod job;
+pub mod key;
 pub mod manifest;
 pub mod notification;
+pub mod report;
 pub mod retention;
 pub mod schedule;
 pub mod storage;

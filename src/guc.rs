@@ -13,6 +13,10 @@ pub static CONNINFO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>
 pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// An identity file of age, for encrypted backups.
 pub static IDENTITY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Who signs, if not the key file.
+pub static SIGNER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Where storages may be.
+pub static STORAGE_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Where webhooks may be besides the internet.
 pub static WEBHOOK_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Milliseconds a backup waits for a table's lock.
@@ -23,6 +27,8 @@ pub static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(256);
 pub static MAX_CONCURRENT_JOBS: GucSetting<i32> = GucSetting::<i32>::new(4);
 /// A secret that the leader gives to the session of the pg_dump that it starts; see `pg::toc_only`.
 pub static TOC_ONLY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Whether statements of this session run what table owners have planted with their rights; see `pg::table_owner`.
+pub static AS_TABLE_OWNER: GucSetting<bool> = GucSetting::<bool>::new(false);
 /// The process whose lock group the session of that pg_dump joins; 0 joins none.
 pub static LOCK_GROUP: GucSetting<i32> = GucSetting::<i32>::new(0);
 
@@ -70,10 +76,28 @@ pub fn init() {
         GucFlags::SUPERUSER_ONLY,
     );
     GucRegistry::define_string_guc(
+        c"walwarden.signer",
+        c"Who signs, if the signing key is not to be on this machine.",
+        c"command:/path/to/program arguments, or unix:/path/to/ssh-agent.sock with the id of a key where it has several. \
+          Empty: the key file.",
+        &SIGNER,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"walwarden.storage_allow",
+        c"Hosts and networks that storages may be at although they are plain http, and folders that any role may be let use.",
+        c"Host names, *.example.com, host:port, addresses, networks such as 10.1.0.0/16 and absolute folders, separated by \
+          commas; with the word only, nothing but these hosts. Empty: any host by https but link-local ones.",
+        &STORAGE_ALLOW,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
         c"walwarden.webhook_allow",
         c"Hosts and networks that webhooks may be at although they are private, this machine, or plain http.",
-        c"Host names, host:port, addresses and networks such as 10.1.0.0/16, separated by commas. Empty: the internet by \
-          https, and nothing else.",
+        c"Host names, *.example.com, host:port, addresses and networks such as 10.1.0.0/16, separated by commas; with the \
+          word only, nothing but these. Empty: the internet by https, and nothing else.",
         &WEBHOOK_ALLOW,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
@@ -119,6 +143,12 @@ pub fn init() {
         i32::MAX,
         GucContext::Suset,
         GucFlags::NO_SHOW_ALL | GucFlags::SUPERUSER_ONLY,
+    );
+    crate::pg::table_owner::define_setting(
+        c"walwarden.as_table_owner",
+        c"Has COPY FROM and checks of constraints run with the rights of the table's owner.",
+        c"For the pg_restore that walwarden starts; not for use by hand.",
+        &AS_TABLE_OWNER,
     );
     crate::pg::toc_only::define_setting(
         c"walwarden.toc_only",

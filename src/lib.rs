@@ -8,6 +8,7 @@ mod guc;
 mod identity;
 mod keyring;
 mod pg;
+mod signer;
 mod sql_objects;
 mod worker;
 

@@ -29,6 +29,7 @@ pub mod server;
 pub mod shared;
 pub mod sql;
 mod statement;
+pub mod table_owner;
 pub mod text;
 pub mod toc_only;
 pub mod transaction;

@@ -1,10 +1,15 @@
 //! The processes: launcher, tick, leader, copier, loader, examiner, messenger. They find their work in tables; a lost
 //! wake-up costs one early or late tick, never a job.
 
+use crate::pg::interrupts;
+use crate::pg::waker::Waker;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use walwarden_core::Result;
 
+pub mod anchor;
 mod backup;
-mod child;
+pub mod child;
 pub mod cleaner;
 pub mod compression;
 pub mod copier;
@@ -44,4 +49,14 @@ pub fn is_worker() -> bool {
 
 fn become_worker() {
     IS_WORKER.store(true, Ordering::Relaxed);
+}
+
+/// Sleep for at most so long, or until the waker rings; interruptible, in a session as in a process of ours.
+pub fn wait(waker: Option<&Waker>, timeout: Duration) -> Result<()> {
+    if is_worker() {
+        interrupts::wait(waker, timeout)
+    } else {
+        interrupts::wait_in_session(waker, timeout);
+        Ok(())
+    }
 }

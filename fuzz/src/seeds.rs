@@ -62,7 +62,7 @@ pub fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
             "keys/0123456789abcdef.pem",
             "manifests/0198a5d2-7c00-7000-8000-000000000001.2.manifest.json.minisig",
             "proofs/00000000000000000004.tlog-proof",
-            "0000000001/entries/00000000000000000001-00000000000000000042.jsonl",
+            "audit/entries/0000000001/00000000000000000001-00000000000000000042.jsonl",
             "org/default/db/0198a5d2-7c00-7000-8000-000000000001/backup/2026/08/14/0198a5d2-7c00-7000-8000-000000000001.manifest.json",
         ]),
         "key_pem" => vec![key.to_pem()?.as_bytes().to_vec(), key.public().to_pem()?.into_bytes()],

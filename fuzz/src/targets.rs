@@ -1,17 +1,16 @@
 //! What is tried.
 
 use chrono::DateTime;
-use walwarden_alert::allow::AllowList;
 use walwarden_core::archive::{
     ArchiveReader, BlockStart, Compression, CopyRows, leave_out_extension, rename_database, statement,
     wait_for_descendants,
 };
 use walwarden_core::audit::note::{KEY_NAME, key_hash};
-use walwarden_core::audit::{Checkpoint, Entry, SignedNote, TlogProof, leaf_hash};
+use walwarden_core::audit::{AuditObject, Checkpoint, Entry, SignedNote, TlogProof, leaf_hash};
 use walwarden_core::discovery::ManifestKey;
 use walwarden_core::error::Result;
 use walwarden_core::evidence::consistency::ConsistencyProof;
-use walwarden_core::evidence::log::LogName;
+use walwarden_core::evidence::log::rotation_in;
 use walwarden_core::evidence::{About, Collected, Member, examine};
 use walwarden_core::filter::Filter;
 use walwarden_core::globals::without_meta_commands;
@@ -22,6 +21,7 @@ use walwarden_core::schedule::Cron;
 use walwarden_core::signature::rotation::SignedRotation;
 use walwarden_core::signature::signer_setting::{self, SignerSetting};
 use walwarden_core::signature::{agent, check};
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{Location, StorageOptions};
 
 /// A name, and what is called with any bytes.
@@ -104,6 +104,7 @@ fn canonical_json(data: &[u8]) {
 }
 
 fn entry(data: &[u8]) {
+    let _ = rotation_in(data);
     if let Ok(entry) = Entry::from_body(data)
         && let Ok(sealed) = entry.seal()
     {
@@ -180,7 +181,7 @@ fn names(data: &[u8]) {
         if let Ok(member) = text.parse::<Member>() {
             assert_eq!(member.to_string(), text);
         }
-        if let Some(name) = LogName::parse(text) {
+        if let Some(name) = AuditObject::parse(text) {
             assert_eq!(name.to_string(), text);
         }
         let _ = ManifestKey::parse(text);
@@ -354,6 +355,7 @@ fn webhook(data: &[u8]) {
     two_texts(data, |url, allowed| {
         let _ = walwarden_alert::target::Target::parse(url);
         let _ = walwarden_alert::target::Target::parse_public(url);
-        let _ = AllowList::parse(allowed);
+        let _ = AllowList::parse(Purpose::Webhook, allowed);
+        let _ = AllowList::parse(Purpose::Storage, allowed);
     });
 }

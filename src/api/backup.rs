@@ -56,7 +56,7 @@ fn expire(id: Uuid, reason: &str) -> CoreResult<()> {
         return Err(Error::invalid(format!("the reason is longer than {LONGEST_REASON} characters")));
     }
     let found = backup::find(id, None)?;
-    if found.public_key.is_some() {
+    if found.is_discovered {
         return Err(Error::new(ErrorClass::WrongState, format!("backup {id} was discovered, not made here"))
             .hint("Delete it in the database that made it, or by the storage's own means."));
     }

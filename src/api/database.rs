@@ -1,6 +1,6 @@
 //! The identity of the database.
 
-use crate::catalog::{audit, database, schedule};
+use crate::catalog::{anchor, audit, database, schedule};
 use crate::error::report;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -20,6 +20,7 @@ fn give_identity(is_copy: bool) -> CoreResult<pgrx::Uuid> {
     }
     let id = database::adopt()?;
     schedule::forget_the_past()?;
+    anchor::forget_all()?;
     let detail = serde_json::json!({ "id": id.to_string(), "previous_id": before.id.to_string() });
     audit::append("database.adopted", None, &audit::actor(), &detail.to_string())?;
     super::schedule::wake_launcher_at_commit();

@@ -138,7 +138,7 @@ fn queue_copy(backup: Uuid, target: &str) -> CoreResult<Uuid> {
     require_jobs_run()?;
     storage::find(target)?;
     let of = backup::find(backup, None)?;
-    if of.public_key.is_some() {
+    if of.is_discovered {
         return Err(Error::new(
             ErrorClass::WrongState,
             format!("backup {backup} was discovered, not made here"),

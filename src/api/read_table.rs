@@ -58,9 +58,10 @@ fn read(
     let job = to_core(required("job", job)?);
     let table = required("table", table)?;
     let identity_file = identity_file.map(|file| file.0);
-    identity::require_may_name(identity_file.as_deref())?;
+    let function = record_set::function_of(call);
+    as_owner_of(function, || identity::require_may_name(identity_file.as_deref()))?;
     let into = RecordSet::begin(call, columns)?;
-    read_into(job, &table.0, identity_file.as_deref(), record_set::function_of(call), into)
+    read_into(job, &table.0, identity_file.as_deref(), function, into)
 }
 
 fn read_into(

@@ -5,13 +5,16 @@ use crate::catalog::database;
 use crate::catalog::storage::{self, Storage};
 use crate::error::report;
 use crate::keyring;
+use crate::pg::sql;
 use crate::pg::text::Text;
 use crate::worker::io::Io;
-use crate::worker::remains::open_stored;
+use crate::worker::remains::{self, open_stored};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use walwarden_core::{Error, Result as CoreResult};
-use walwarden_store::{Location, StorageOptions};
+use std::path::{Path, PathBuf};
+use walwarden_core::{Error, ErrorClass, Result as CoreResult};
+use walwarden_reach::AllowList;
+use walwarden_store::{Location, StorageOptions, Store};
 
 /// Name of the storage made at CREATE EXTENSION.
 pub const DEFAULT: &str = "local";
@@ -23,7 +26,7 @@ pub fn _add_storage(name: Text, url: Text, options: Text) -> Result<(), ErrorRep
         check_name("storage", &name.0)?;
         storage::insert(&Storage {
             name: name.0.clone(),
-            url: check(&url.0, &options.0)?,
+            url: check(&url.0, &options.0, true)?,
             options: options.0.clone(),
         })
     };
@@ -41,7 +44,7 @@ pub fn _alter_storage(name: Text, url: Option<Text>, options: Option<Text>) -> R
         if let Some(options) = &options {
             changed.options = options.0.clone();
         }
-        changed.url = check(&changed.url, &changed.options)?;
+        changed.url = check(&changed.url, &changed.options, url.is_some())?;
         storage::update(&changed)
     };
     alter().map_err(report)
@@ -85,7 +88,7 @@ pub fn _install() -> Result<(), ErrorReport> {
     let install = || {
         database::create()?;
         keyring::make_folder(&keyring::home())?;
-        let folder = keyring::home().join("backups");
+        let folder = default_folder();
         let url = Location::from_folder(&folder)?.to_string();
         storage::insert(&Storage { name: DEFAULT.to_owned(), url, options: "{}".to_owned() })?;
         Ok(folder)
@@ -100,11 +103,42 @@ pub fn _install() -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// A URL and options that a backup could use; gives the URL in its normal form.
-fn check(url: &str, options: &str) -> CoreResult<String> {
+/// A URL, which is new or was there, and options that a backup could use; gives the URL in its normal form.
+fn check(url: &str, options: &str, is_new: bool) -> CoreResult<String> {
     let location = Location::parse(url)?;
-    StorageOptions::parse(&location, &parse_options(options)?)?;
+    let options = StorageOptions::parse(&location, &parse_options(options)?)?;
+    let allowed = remains::allowed()?;
+    Store::permit(&location, &options, &remains::credentials(), &allowed)?;
+    if let (Location::File { root }, true) = (&location, is_new) {
+        require_may_use(root, &allowed)?;
+    }
     Ok(location.to_string())
+}
+
+/// A folder is written to with the rights of the server's user. It is the user of the session that must be trusted with that:
+/// functions of walwarden run with the rights of its owner.
+fn require_may_use(folder: &Path, allowed: &AllowList) -> CoreResult<()> {
+    if folder.starts_with(default_folder()) || allowed.has_folder(folder) {
+        return Ok(());
+    }
+    let row = sql::query_one(
+        "SELECT pg_catalog.pg_has_role(session_user, 'pg_write_server_files', 'USAGE'), session_user::text",
+        &[],
+    )?
+    .ok_or_else(|| Error::internal("a privilege could not be looked up"))?;
+    if row.flag(0)? {
+        return Ok(());
+    }
+    Err(Error::new(ErrorClass::NotPermitted, format!("permission denied to store in folder \"{}\"", folder.display()))
+        .detail(format!(
+            "Only a role with the privileges of pg_write_server_files may name any folder of the server, and \"{}\" has not.",
+            row.text(1)?
+        ))
+        .hint("An administrator can list the folder in the setting walwarden.storage_allow."))
+}
+
+fn default_folder() -> PathBuf {
+    keyring::home().join("backups")
 }
 
 fn parse_options(options: &str) -> CoreResult<serde_json::Value> {

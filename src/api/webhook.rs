@@ -146,7 +146,7 @@ fn list(json: Option<Text>) -> CoreResult<Option<Vec<String>>> {
 }
 
 fn to_url(text: String) -> CoreResult<Url> {
-    let host = Target::parse_public(&text)?.host();
+    let host = Target::parse_public(&text)?.host().to_string();
     Ok(Url { text, host })
 }
 
@@ -165,13 +165,7 @@ fn check(webhook: &Webhook) -> CoreResult<()> {
                 .detail("Whoever knows it may write there: it is a secret.")
                 .hint("Name a profile of the credentials file that has it as webhook_url."))
         }
-        Some(url) => {
-            let (target, allowed) = (Target::parse_public(&url.text)?, receivers::allowed()?);
-            match target.address() {
-                Some(address) => allowed.judge(target.destination(), &[address]),
-                None => allowed.may_permit(target.destination()),
-            }
-        }
+        Some(url) => receivers::allowed()?.may_permit(Target::parse_public(&url.text)?.host()),
         None if webhook.profile.is_none() => Err(Error::invalid("a webhook needs a URL or a profile")
             .hint("A profile of the credentials file may have webhook_url and webhook_secret.")),
         None => Ok(()),

@@ -1,14 +1,22 @@
 //! `walwarden.audit`: appending to the chain, and reading it back for its check.
 
+use crate::pg::process::with_signals_blocked;
 use crate::pg::{clock, server, sql};
 use chrono::DateTime;
 use uuid::Uuid;
-use walwarden_core::audit::{ChainReport, ChainVerifier, Columns, Entry, Head, Problem, Row};
+use walwarden_core::audit::anchoring::Lost;
+use walwarden_core::audit::{
+    Anchor, ChainReport, ChainVerifier, Columns, Entry, Head, Problem, Reading, Row,
+};
 use walwarden_core::manifest::Sha256Sum;
-use walwarden_core::{Error, Result};
+use walwarden_core::{Error, ErrorClass, Result};
 
 /// How many entries are read at a time.
 const BATCH: usize = 10_000;
+/// How many threads read entries at most.
+const MOST_READERS: usize = 4;
+/// For fewer entries a thread does not pay.
+const FEWEST_A_READER: usize = 500;
 
 /// Append one entry; `detail` is a JSON object. Waits for whoever is appending in another transaction.
 pub fn append(event: &str, job: Option<Uuid>, actor: &str, detail: &str) -> Result<u64> {
@@ -64,9 +72,75 @@ pub fn head() -> Result<Head> {
     head_of(&row.ok_or_else(head_is_missing)?, 0)
 }
 
-/// Check every entry against its hash, its link, its columns and the head; a batch in memory at a time.
-pub fn verify() -> Result<ChainReport> {
-    verify_with(ChainVerifier::new([]), i64::MIN)
+/// Where the chain stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// The newest entry.
+    pub head: Head,
+    /// The epoch.
+    pub epoch: u64,
+}
+
+/// Where the chain stands.
+pub fn standing() -> Result<Standing> {
+    let row =
+        sql::query_one("SELECT seq, pg_catalog.encode(hash, 'hex'), epoch FROM walwarden.audit_head", &[])?
+            .ok_or_else(head_is_missing)?;
+    Ok(Standing { head: head_of(&row, 0)?, epoch: row.parse(2)? })
+}
+
+/// The hashes of the entries behind one and up to another, at most so many as are read at a time.
+pub fn hashes(after: u64, to: u64) -> Result<Vec<Sha256Sum>> {
+    let rows = sql::query(
+        "SELECT seq, pg_catalog.encode(hash, 'hex') FROM walwarden.audit \
+         WHERE seq > $1::bigint AND seq <= $2::bigint ORDER BY seq LIMIT $3::bigint",
+        &[Some(&after.to_string()), Some(&to.to_string()), Some(&BATCH.to_string())],
+    )?;
+    let mut expected = after;
+    rows.iter()
+        .map(|row| {
+            expected += 1;
+            if row.parse::<u64>(0)? == expected { row.parse(1) } else { Err(is_missing(expected)) }
+        })
+        .collect::<Result<Vec<_>>>()
+        .and_then(
+            |hashes| if hashes.is_empty() && after < to { Err(is_missing(after + 1)) } else { Ok(hashes) },
+        )
+}
+
+/// The bodies of at most so many entries behind one and up to another, in order.
+pub fn bodies(after: u64, to: u64, most: u64) -> Result<Vec<String>> {
+    sql::query(
+        "SELECT body FROM walwarden.audit WHERE seq > $1::bigint AND seq <= $2::bigint ORDER BY seq LIMIT $3::bigint",
+        &[Some(&after.to_string()), Some(&to.to_string()), Some(&most.to_string())],
+    )?
+    .iter()
+    .map(|row| row.text(0))
+    .collect()
+}
+
+/// Entries from now on are of this epoch. Waits for whoever is appending.
+pub fn begin_epoch(epoch: u64) -> Result<()> {
+    sql::run("UPDATE walwarden.audit_head SET epoch = $1::bigint", &[Some(&epoch.to_string())])?;
+    Ok(())
+}
+
+/// The entries that were lost when this database was set back, as the chain itself says.
+pub fn losses() -> Result<Vec<(u64, Lost)>> {
+    let rows =
+        sql::query("SELECT seq, body FROM walwarden.audit WHERE event = 'chain.rollback' ORDER BY seq", &[])?;
+    // What cannot be read is no excuse, and is told as the problem of its entry.
+    let read = |row: &sql::Row| {
+        let entry = Entry::from_body(row.text(1).ok()?.as_bytes()).ok()?;
+        Some((row.parse(0).ok()?, Lost::from_detail(&entry.detail)?))
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
+/// Check every entry against its hash, its link, its columns and the head, and the chain against what is known of it from outside; a
+/// batch in memory at a time.
+pub fn verify(anchors: impl IntoIterator<Item = Anchor>) -> Result<ChainReport> {
+    verify_with(ChainVerifier::new(anchors), i64::MIN)
 }
 
 /// The same for so many of the newest entries, from the one before them on, which is believed.
@@ -78,7 +152,7 @@ pub fn verify_newest(count: u64) -> Result<ChainReport> {
     )?;
     match before {
         Some(row) => verify_with(ChainVerifier::behind(&head_of(&row, 0)?), row.parse(0)?),
-        None => verify(),
+        None => verify([]),
     }
 }
 
@@ -96,9 +170,10 @@ fn verify_with(mut verifier: ChainVerifier, mut after: i64) -> Result<ChainRepor
              ORDER BY a.seq",
             &[Some(&after.to_string()), Some(&BATCH.to_string())],
         )?;
-        for row in rows.iter().filter(|row| row.get(0).is_some()) {
+        let entries: Vec<&sql::Row> = rows.iter().filter(|row| row.get(0).is_some()).collect();
+        for (row, reading) in entries.iter().zip(read_side_by_side(&entries)?) {
             after = row.parse(0)?;
-            problems.extend(check_row(&mut verifier, after, row)?);
+            problems.extend(check_row(&mut verifier, after, row, reading)?);
         }
         if rows.len() < BATCH {
             break head_of(rows.last().ok_or_else(head_is_missing)?, 7)?;
@@ -110,17 +185,50 @@ fn verify_with(mut verifier: ChainVerifier, mut after: i64) -> Result<ChainRepor
     Ok(report)
 }
 
-fn check_row(verifier: &mut ChainVerifier, seq: i64, row: &sql::Row) -> Result<Vec<Problem>> {
+/// Read the bodies of some entries, on as many threads as there are processors to run them.
+fn read_side_by_side(rows: &[&sql::Row]) -> Result<Vec<Reading>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_READERS);
+    let share = rows.len().div_ceil(threads).max(FEWEST_A_READER);
+    let read = |rows: &[&sql::Row]| -> Vec<Reading> {
+        rows.iter().map(|row| Reading::of(row.get(1).unwrap_or_default().as_bytes())).collect()
+    };
+    let mut shares = rows.chunks(share);
+    let own = shares.next().unwrap_or_default();
+    with_signals_blocked(|| {
+        std::thread::scope(|scope| {
+            let others: Vec<_> = shares.map(|share| scope.spawn(move || read(share))).collect();
+            let mut readings = read(own);
+            for other in others {
+                readings
+                    .extend(other.join().map_err(|_| Error::internal("reading the audit chain panicked"))?);
+            }
+            Ok(readings)
+        })
+    })
+}
+
+fn check_row(
+    verifier: &mut ChainVerifier,
+    seq: i64,
+    row: &sql::Row,
+    reading: Reading,
+) -> Result<Vec<Problem>> {
     let (body, at, event, actor) = (row.text(1)?, row.text(3)?, row.text(5)?, row.text(6)?);
     let hash = hex::decode(row.text(2)?).map_err(|_| Error::internal("a hash is not hex"))?;
     let columns = Columns { at: &at, job: row.parse_nullable(4)?, event: &event, actor: &actor };
-    Ok(verifier.push(&Row { seq, body: body.as_bytes(), hash: Some(&hash), columns: Some(columns) }))
+    let row = Row { seq, body: body.as_bytes(), hash: Some(&hash), columns: Some(columns) };
+    Ok(verifier.push_read(&row, reading))
 }
 
 /// Its columns begin at `first`.
 fn head_of(row: &sql::Row, first: usize) -> Result<Head> {
     let hash: Sha256Sum = row.parse(first + 1)?;
     Ok(Head { seq: row.parse(first)?, hash })
+}
+
+fn is_missing(seq: u64) -> Error {
+    Error::new(ErrorClass::Internal, format!("entry {seq} of the audit chain is missing"))
+        .hint("See walwarden.verify_audit_chain().")
 }
 
 fn head_is_missing() -> Error {

@@ -18,8 +18,11 @@ pub struct Backup {
     pub manifest_key: String,
     /// The manifest as it was signed.
     pub manifest: Vec<u8>,
-    /// The key, PEM, by which it was believed when it was discovered; None for this server's own.
+    /// The key, PEM, by which it is believed: the one that it was discovered with, or of one of this database's own, the one that
+    /// its manifest names. None where the database does not know that.
     pub public_key: Option<String>,
+    /// Whether it was discovered, and is none that this database made.
+    pub is_discovered: bool,
 }
 
 /// The backup that a job made, in this database or elsewhere: as this storage has it, or else the first of its storages whose
@@ -65,10 +68,11 @@ fn find_own(job: Uuid, storage: Option<&str>) -> Result<Backup> {
         return Err(no_backup("It was deleted from storage.".to_owned()));
     }
     let copy = sql::query_one(
-        "SELECT c.storage, c.manifest_key, m.body \
+        "SELECT c.storage, c.manifest_key, m.body, k.public_key \
            FROM walwarden.backup_copies AS c \
            JOIN walwarden.job AS j ON j.id = c.backup \
            JOIN walwarden.manifest AS m ON m.job_id = c.backup AND m.storage = c.storage \
+           LEFT JOIN walwarden.key AS k ON k.id = m.key_id \
           WHERE c.backup = $1::uuid AND c.state = 'stored' AND ($2::text IS NULL OR c.storage = $2) \
           ORDER BY c.damage IS NOT NULL, pg_catalog.array_position(j.storages, c.storage), c.storage LIMIT 1",
         &[Some(&job.to_string()), storage],
@@ -83,7 +87,8 @@ fn find_own(job: Uuid, storage: Option<&str>) -> Result<Backup> {
         storage: storage::find(&copy.text(0)?)?,
         manifest_key: copy.text(1)?,
         manifest: copy.text(2)?.into_bytes(),
-        public_key: None,
+        public_key: copy.get(3).map(str::to_owned),
+        is_discovered: false,
     })
 }
 

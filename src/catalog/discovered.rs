@@ -78,5 +78,6 @@ pub fn find(job: Uuid) -> Result<Option<Backup>> {
         manifest_key: row.text(1)?,
         manifest: hex::decode(row.text(2)?).map_err(|_| Error::internal("a manifest is not hex"))?,
         public_key: Some(row.text(3)?),
+        is_discovered: true,
     }))
 }

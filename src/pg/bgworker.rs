@@ -149,6 +149,8 @@ pub fn assignment() -> Result<Assignment> {
 /// Connect this worker to a database as the bootstrap superuser. What may end a worker's transaction behind its back
 /// is switched off; other settings stay as the database has them.
 pub fn connect(database: u32) -> Result<()> {
+    // What is planned here is planned by a superuser, on tables of others.
+    super::table_owner::plan_as_owner();
     caught(|| {
         // SAFETY: once per process, before any transaction.
         unsafe {

@@ -18,6 +18,11 @@ pub fn from_postgres(timestamp: pg_sys::TimestampTz) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
+/// The same, or None where our times do not reach.
+pub fn from_postgres_checked(timestamp: pg_sys::TimestampTz) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(timestamp.checked_add(POSTGRES_EPOCH_SECONDS * 1_000_000)?)
+}
+
 /// As text that casts to timestamptz whatever the session's settings: RFC 3339 with microseconds.
 pub fn to_text(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()

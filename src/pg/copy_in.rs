@@ -4,6 +4,7 @@
 //! columns of the statement.
 
 use super::new_table::Target;
+use super::role::as_restricted;
 use super::statement;
 use pgrx::memcxt::PgMemoryContexts;
 use pgrx::{pg_guard, pg_sys};
@@ -79,32 +80,54 @@ fn run_copy(statement: &[u8], into: Option<&Target>, source: &mut TextSource<'_>
     let text = CString::new(statement).map_err(|_| Error::internal("a COPY statement holds a zero byte"))?;
     let copy = parse_copy(&text)?;
     let _fed = Fed::by(source);
-    // SAFETY: the nodes live in the current memory context; the relation is locked by us and closed, keeping the lock,
-    // after COPY has ended; where it fails the transaction ends and closes it.
+    // SAFETY: the nodes live in the current memory context; the source is there until COPY has ended.
     unsafe {
-        let lock = pg_sys::RowExclusiveLock as i32;
         if let Some(target) = into {
             target.put_into((*copy).relation);
         }
-        let relation = pg_sys::table_openrv((*copy).relation, lock);
-        let state = pg_sys::make_parsestate(std::ptr::null_mut());
-        pg_sys::addRangeTableEntryForRelation(state, relation, lock, std::ptr::null_mut(), false, false);
-        let copying = pg_sys::BeginCopyFrom(
-            state,
-            relation,
-            std::ptr::null_mut(),
-            std::ptr::null(),
-            false,
-            Some(give_text),
-            (*copy).attlist,
-            (*copy).options,
-        );
-        let rows = pg_sys::CopyFrom(copying);
-        pg_sys::EndCopyFrom(copying);
-        pg_sys::free_parsestate(state);
-        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        let rows = copy_as_owner(copy, Some(give_text))?;
         // Later pieces of this transaction see what this one did to the catalogs (TOAST tables, statistics).
         pg_sys::CommandCounterIncrement();
+        Ok(rows)
+    }
+}
+
+/// Run a COPY into a table, from a callback or else from the client: nobody's permission is looked at, and whatever the table's
+/// owner has put into its constraints, domains, generated columns and triggers runs with that owner's rights, as with logical
+/// replication (SwitchToUntrustedUser in usercontext.c). Gives the number of rows.
+///
+/// Must run inside a transaction with an active snapshot. PostgreSQL's errors are raised.
+///
+/// # Safety
+/// `copy` must be a live node with a table, without a WHERE.
+pub(super) unsafe fn copy_as_owner(
+    copy: *mut pg_sys::CopyStmt,
+    source: pg_sys::copy_data_source_cb,
+) -> Result<u64> {
+    // SAFETY: the relation is locked by us and closed, keeping the lock, after COPY has ended; where it fails the
+    // transaction ends and closes it.
+    unsafe {
+        let lock = pg_sys::RowExclusiveLock as i32;
+        let relation = pg_sys::table_openrv((*copy).relation, lock);
+        let rows = as_restricted((*(*relation).rd_rel).relowner, || {
+            let state = pg_sys::make_parsestate(std::ptr::null_mut());
+            pg_sys::addRangeTableEntryForRelation(state, relation, lock, std::ptr::null_mut(), false, false);
+            let copying = pg_sys::BeginCopyFrom(
+                state,
+                relation,
+                std::ptr::null_mut(),
+                std::ptr::null(),
+                false,
+                source,
+                (*copy).attlist,
+                (*copy).options,
+            );
+            let rows = pg_sys::CopyFrom(copying);
+            pg_sys::EndCopyFrom(copying);
+            pg_sys::free_parsestate(state);
+            Ok(rows)
+        })?;
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
         Ok(rows)
     }
 }

@@ -22,6 +22,10 @@ pub enum Claim {
     Cleaner,
     /// One of the few cleaners of the cluster, by number from 0.
     Cleaning(u32),
+    /// Somebody puts checkpoints of the audit chain of this database into storage.
+    Anchor,
+    /// One of the few that do so at a time in the cluster, by number from 0.
+    Anchoring(u32),
     /// Somebody delivers the notifications of this database.
     Messenger,
     /// Somebody is about to take a slot: one at a time in the cluster.
@@ -44,8 +48,10 @@ impl Claim {
             Self::Reaper => (here, 0, 2),
             Self::Cleaner => (here, 0, 3),
             Self::Messenger => (here, 0, 4),
+            Self::Anchor => (here, 0, 5),
             // Of the cluster: no database has the oid 0.
             Self::Cleaning(number) => (0, 3, number),
+            Self::Anchoring(number) => (0, 4, number),
             Self::Slots => (0, 1, 0),
             Self::Slot(number) => (0, SLOT, number),
         };

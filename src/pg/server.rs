@@ -45,13 +45,19 @@ pub fn system_identifier() -> u64 {
     unsafe { pg_sys::GetSystemIdentifier() }
 }
 
+/// The timeline that the server writes to. Not during recovery: there is none.
+pub fn timeline() -> u32 {
+    // SAFETY: reads shared memory.
+    unsafe { pg_sys::GetWALInsertionTimeLine() }
+}
+
 /// This running server, so that its own remains can be told from those of a server it is a copy of. Not during
 /// recovery: there is no timeline to write to.
 pub fn running() -> Server {
-    // SAFETY: reads shared memory and a process global set at server start.
-    let (timeline, started) = unsafe { (pg_sys::GetWALInsertionTimeLine(), pg_sys::PgStartTime) };
+    // SAFETY: reads a process global set at server start.
+    let started = unsafe { pg_sys::PgStartTime };
     let directory = data_directory();
-    let place = format!("{}:{} timeline {timeline}", host_name(), directory.display());
+    let place = format!("{}:{} timeline {}", host_name(), directory.display(), timeline());
     Server { place, started_at: clock::from_postgres(started) }
 }
 

@@ -69,6 +69,11 @@ pub fn query(statement: &str, parameters: &[Option<&str>]) -> Result<Vec<Row>> {
     execute(statement, parameters).map(|(rows, _)| rows)
 }
 
+/// `query` that changes nothing and sees the tables as the statement does that called us, so that several of them agree.
+pub fn query_as_caller(statement: &str, parameters: &[Option<&str>]) -> Result<Vec<Row>> {
+    execute_up_to(statement, parameters, ALL, true).map(|(rows, _)| rows)
+}
+
 /// `query` for the first row, if any.
 pub fn query_one(statement: &str, parameters: &[Option<&str>]) -> Result<Option<Row>> {
     Ok(query(statement, parameters)?.into_iter().next())
@@ -98,20 +103,21 @@ pub fn require_one_query(query: &str) -> Result<()> {
 
 /// The first row of what somebody else wrote; no more of them is read.
 pub fn first_row(statement: &str) -> Result<Option<Row>> {
-    let (rows, _) = execute_up_to(statement, &[], 1)?;
+    let (rows, _) = execute_up_to(statement, &[], 1, false)?;
     Ok(rows.into_iter().next())
 }
 
 /// The rows it gave, and how many it touched.
 fn execute(statement: &str, parameters: &[Option<&str>]) -> Result<(Vec<Row>, u64)> {
-    execute_up_to(statement, parameters, ALL)
+    execute_up_to(statement, parameters, ALL, false)
 }
 
-/// So many rows, or `ALL`.
+/// So many rows, or `ALL`; in the snapshot that there is, or in one of its own.
 fn execute_up_to(
     statement: &str,
     parameters: &[Option<&str>],
     most: std::os::raw::c_long,
+    in_present_snapshot: bool,
 ) -> Result<(Vec<Row>, u64)> {
     let statement_c =
         CString::new(statement).map_err(|_| Error::internal("a statement holds a zero byte"))?;
@@ -138,7 +144,7 @@ fn execute_up_to(
             types.as_mut_ptr(),
             datums.as_mut_ptr(),
             nulls.as_mut_ptr(),
-            false,
+            in_present_snapshot,
             most,
         );
         if outcome < 0 {

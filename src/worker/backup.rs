@@ -13,11 +13,11 @@ mod prepare;
 pub mod proof;
 
 use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
-use crate::keyring;
 use crate::pg::bgworker::{self, Handle};
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, interrupts};
+use crate::signer;
 use crate::worker::child::Connection;
 use crate::worker::compression;
 use crate::worker::io::Io;
@@ -38,6 +38,7 @@ use std::time::Duration;
 use walwarden_core::archive::Compression;
 use walwarden_core::backup_options::BackupOptions;
 use walwarden_core::message::LeaderMessage;
+use walwarden_core::signature::Signer;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{BackupKeys, Plain};
 
@@ -95,7 +96,7 @@ impl Work for Workshop {
 /// Do the backup of a claimed job: on Ok it is completed and proven.
 fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     let prepared = prepare(job)?;
-    let key = keyring::signing_key()?;
+    let signer = signer::take()?;
     let compression = transaction(|| compression::choose(workshop.options.compression.as_deref()))?;
 
     let wanted = usize::try_from(workshop.options.jobs.unwrap_or_else(default_jobs))
@@ -125,6 +126,7 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     };
     let dump = workshop.dump.insert(Dump::start(&connection, &source, compression, &waker)?);
     let contents = archive::read_contents(dump, &workshop.io, compression, &snapshot.sizes)?;
+    signer.require_signable(shortest_manifest(&contents))?;
     let globals = await_globals(workshop)?;
 
     segment.counters().copying_since.store(clock::now().timestamp_micros(), Relaxed);
@@ -152,6 +154,7 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     copies.put_globals(io, &globals)?;
 
     set_phase(&segment, Phase::Signing);
+    let key_id = signer.public().key_id();
     let facts = Facts {
         job,
         prepared: &prepared,
@@ -161,11 +164,13 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
         compression,
         filter: &workshop.options.filter,
         globals: plain_globals,
-        key_id: key.public().key_id(),
+        key_id: key_id.clone(),
         finished_at: clock::now(),
     };
-    copies.put_manifests(io, &|form| manifest::build(&facts, form), &key)?;
-    transaction(|| if copies.record()? { job::complete(job.id) } else { job::complete_in_part(job.id) })
+    copies.put_manifests(io, &|form| manifest::build(&facts, form), &signer)?;
+    transaction(
+        || if copies.record(&key_id)? { job::complete(job.id) } else { job::complete_in_part(job.id) },
+    )
 }
 
 fn copies_of(copies: &mut Option<Copies>) -> Result<&mut Copies> {
@@ -181,6 +186,13 @@ fn estimated_archive(table_bytes: u64, compression: Compression) -> u64 {
         Compression::Gzip { .. } | Compression::Zstd { .. } => 125,
     };
     table_bytes.saturating_mul(percent) / 100
+}
+
+/// No manifest of these tables is shorter: the names and braces of each, and the hash of each piece.
+fn shortest_manifest(contents: &archive::Contents) -> usize {
+    const TABLE: usize = 100;
+    const PIECE: usize = 120;
+    TABLE * contents.plan.tables.len() + PIECE * contents.plan.pieces.len()
 }
 
 /// What pg_dumpall wrote: it began before pg_dump, and a failure of it is told before any row is copied.

@@ -5,10 +5,10 @@ use crate::catalog::backup;
 use crate::catalog::backup_copy::{self, StoredCopy};
 use crate::catalog::job::{self, Job};
 use crate::catalog::storage;
-use crate::keyring;
 use crate::pg::segment::Segment;
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, interrupts};
+use crate::signer;
 use crate::worker::backup::manifest::encryption;
 use crate::worker::backup::proof::{self, PutObject, StoredArchive};
 use crate::worker::io::Io;
@@ -29,6 +29,7 @@ use uuid::Uuid;
 use walwarden_core::key::PublicKey;
 use walwarden_core::manifest::{self, Manifest, Sha256Sum};
 use walwarden_core::memory::MemoryPlan;
+use walwarden_core::signature::Signer;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{BackupKeys, ObjectReader, Recipients, Sent, Store, UploadItem};
 
@@ -188,7 +189,7 @@ fn sign_anew(
     sent: &Sent,
     globals: Option<&PutObject>,
 ) -> Result<(Vec<u8>, [u8; 64], PublicKey)> {
-    let key = keyring::signing_key()?;
+    let signer = signer::take()?;
     let mut manifest = manifest.clone();
     let parts = sent.uploaded.parts.iter();
     let parts = parts
@@ -202,10 +203,10 @@ fn sign_anew(
         told.key.clone_from(&put.key);
         told.encryption = encryption(Some(recipients), put.size, put.sha256, Vec::new());
     }
-    manifest.key_id = key.public().key_id();
+    manifest.key_id = signer.public().key_id();
     let body = manifest::to_canonical_bytes(&manifest)?;
-    let signature = key.sign(&body);
-    Ok((body, signature, key.public()))
+    let signature = signer.sign(&body)?;
+    Ok((body, signature, signer.public()))
 }
 
 impl Work for Copying {
@@ -271,7 +272,8 @@ impl Work for Copying {
             };
             backup_copy::set_stored(self.backup, &self.target, &stored)?;
             let body = std::str::from_utf8(&body).map_err(|_| Error::internal("a manifest is not text"))?;
-            crate::catalog::manifest::insert(self.backup, &self.target, body, &signature)?;
+            let key_id = public_key.key_id();
+            crate::catalog::manifest::insert(self.backup, &self.target, body, &signature, &key_id)?;
             job::complete(job.id)
         })
     }

@@ -31,6 +31,14 @@ pub extern "C-unwind" fn walwarden_cleaner_main(_argument: pg_sys::Datum) {
     worker::cleaner::main();
 }
 
+/// Main function of the worker that puts checkpoints into storage.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn walwarden_anchor_main(_argument: pg_sys::Datum) {
+    worker::become_worker();
+    worker::anchor::main();
+}
+
 /// Main function of a leader.
 #[pg_guard]
 #[unsafe(no_mangle)]

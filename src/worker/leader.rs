@@ -7,7 +7,7 @@ use crate::pg::bgworker::{self, Assignment};
 use crate::pg::caught::caught;
 use crate::pg::locks;
 use crate::pg::transaction::{self, transaction};
-use crate::pg::{extension, interrupts};
+use crate::pg::{clock, extension, interrupts, shared};
 use crate::worker::backup::Workshop;
 use crate::worker::copy::Copying;
 use crate::worker::io::Io;
@@ -18,7 +18,7 @@ use crate::worker::restore::test::RestoreTest;
 use crate::worker::turn::{self, Answer};
 use crate::worker::verify::Verification;
 use crate::worker::work::Work;
-use crate::worker::{reaper, retry, start};
+use crate::worker::{anchor, reaper, retry, start};
 use std::time::Duration;
 use uuid::Uuid;
 use walwarden_core::{Error, ErrorClass, Result};
@@ -49,6 +49,10 @@ fn lead() -> Result<()> {
     bgworker::settle_session()?;
     let mut outcome = Outcome::default();
     let attended = attend(wanted, &mut outcome);
+    if outcome.begun && !shared::available() {
+        // There is no tick to do it.
+        anchor::start_if_due(clock::now())?;
+    }
     attended.and(turn::pass_on(outcome.begun, outcome.done))
 }
 

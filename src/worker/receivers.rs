@@ -9,19 +9,14 @@ use chrono::{DateTime, Utc};
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
-use walwarden_alert::{
-    AllowList, Format, Notification, Receiver, Secret, Severity, SystemLookup, Target, event,
-};
+use walwarden_alert::{Format, Notification, Receiver, Secret, Severity, Target, event};
 use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_reach::{AllowList, Purpose, SystemLookup};
 use walwarden_store::webhook_keys;
 
 /// Where webhooks may be.
 pub fn allowed() -> Result<AllowList> {
-    AllowList::parse(&guc::text(&guc::WEBHOOK_ALLOW).unwrap_or_default()).map_err(|error| Error {
-        class: ErrorClass::Configuration,
-        message: format!("setting walwarden.webhook_allow: {}", error.message),
-        ..error
-    })
+    AllowList::parse(Purpose::Webhook, &guc::text(&guc::WEBHOOK_ALLOW).unwrap_or_default())
 }
 
 /// A webhook, ready.

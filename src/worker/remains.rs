@@ -2,6 +2,7 @@
 //! row before the first byte goes out, so that whoever comes next can clean up after a process that was killed.
 
 use crate::catalog::backup_copy::Remains;
+use crate::guc;
 use crate::pg::{clock, server};
 use crate::worker::io::Io;
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use walwarden_core::remains::{Removal, Server};
 use walwarden_core::{Error, Result};
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{BackupKeys, CredentialSource, Location, StorageOptions, Store};
 
 /// Where a job writes, complete enough to clean up even after the storage was altered or dropped. No secrets.
@@ -67,7 +69,12 @@ impl Destination {
 pub fn open_store(url: &str, options: &serde_json::Value) -> Result<Store> {
     let location = Location::parse(url)?;
     let options = StorageOptions::parse(&location, options)?;
-    Store::open(&location, &options, &credentials())
+    Store::open(&location, &options, &credentials(), &allowed()?)
+}
+
+/// Where storages may be.
+pub fn allowed() -> Result<AllowList> {
+    AllowList::parse(Purpose::Storage, &guc::text(&guc::STORAGE_ALLOW).unwrap_or_default())
 }
 
 /// The same with the options as they stand in a table, JSON text.
@@ -81,8 +88,9 @@ pub fn read_options(options: &str) -> Result<serde_json::Value> {
         .map_err(|cause| Error::internal(format!("a storage's options are not JSON: {cause}")))
 }
 
-fn credentials() -> CredentialSource {
-    CredentialSource::from_environment(crate::guc::text(&crate::guc::CREDENTIALS_FILE).map(PathBuf::from))
+/// Whose keys are used.
+pub fn credentials() -> CredentialSource {
+    CredentialSource::from_environment(guc::text(&guc::CREDENTIALS_FILE).map(PathBuf::from))
 }
 
 /// What became of the remains of a job.

@@ -49,6 +49,26 @@ pub fn start_cleaner() -> Option<Handle> {
     })
 }
 
+/// Start the worker that puts checkpoints into storage, in this database.
+pub fn start_anchor() -> Option<Handle> {
+    noticed(Worker {
+        function: "walwarden_anchor_main",
+        name: "walwarden anchor",
+        assignment: Assignment { database: server::database_oid(), task: String::new() },
+        restart_seconds: None,
+    })
+}
+
+/// Start it when, and only if, the open transaction commits.
+pub fn start_anchor_at_commit() {
+    pgrx::register_xact_callback(PgXactCallbackEvent::Commit, || {
+        if start_anchor().is_none() {
+            // An error is impossible here: the transaction has committed.
+            pgrx::warning!("nothing is signed yet: every worker slot is taken (max_worker_processes)");
+        }
+    });
+}
+
 /// Start it when, and only if, the open transaction commits.
 pub fn start_cleaner_at_commit() {
     pgrx::register_xact_callback(PgXactCallbackEvent::Commit, || {

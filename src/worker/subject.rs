@@ -4,7 +4,6 @@ use crate::catalog::backup::{self, Backup};
 use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
 use crate::catalog::storage::Storage;
 use crate::identity::{self, Key};
-use crate::keyring;
 use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::remains;
@@ -62,17 +61,10 @@ pub fn prove(io: &Io, job: Uuid, backup: Backup) -> Result<Subject> {
     if manifest.job.id != job {
         return Err(wrong(&backup.manifest_key, format!("It is of job {}.", manifest.job.id)));
     }
-    let key = match &backup.public_key {
-        Some(pem) => PublicKey::from_pem(pem)?,
-        None => keyring::signing_key()?.public(),
-    };
+    let known = backup.public_key.as_deref().ok_or_else(|| unknown_key(job, &manifest))?;
+    let key = PublicKey::from_pem(known)?;
     if manifest.key_id != key.key_id() {
-        return Err(Error::new(
-            ErrorClass::Key,
-            format!("backup {job} was signed with another key than this server has"),
-        )
-        .detail(format!("It was signed with key {}; this server\'s is {}.", manifest.key_id, key.key_id()))
-        .hint("Put the old signing key back to verify it here, or verify it with openssl and the old public key."));
+        return Err(unknown_key(job, &manifest));
     }
     key.verify_strict(&body, &signature)
         .map_err(|_| wrong(&backup.manifest_key, "Its signature is not of these bytes."))?;
@@ -95,6 +87,12 @@ pub fn prove(io: &Io, job: Uuid, backup: Backup) -> Result<Subject> {
         archive,
         key: None,
     })
+}
+
+fn unknown_key(job: Uuid, manifest: &Manifest) -> Error {
+    Error::new(ErrorClass::Key, format!("backup {job} was signed with a key that this database does not know"))
+        .detail(format!("It was signed with key {}.", manifest.key_id))
+        .hint("Verify it with openssl and that public key, or walwarden.discover() it with that key from another database.")
 }
 
 impl Subject {

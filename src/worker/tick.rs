@@ -10,7 +10,7 @@ use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, extension, interrupts, server};
 use crate::worker::installed::while_installed;
-use crate::worker::{messenger, reaper, recovery_point, start, turn, watch};
+use crate::worker::{anchor, messenger, reaper, recovery_point, start, turn, watch};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 use walwarden_alert::Severity;
@@ -75,6 +75,7 @@ fn tick() -> Result<()> {
     // What is overdue waits for a leader that is under way.
     next = earliest(earliest(next, run_after), try_again.map(|time| time.max(soon)));
     next = earliest(next, recovery_point::compare_with_targets()?);
+    next = earliest(next, anchor::start_if_due(now)?);
     next = earliest(earliest(next, messenger::start_if_due(now)?), Some(watch::make_rounds(now)?));
     report(next.map_or(NEVER, |time| time.timestamp_micros()), waiting);
     Ok(())

@@ -10,6 +10,7 @@
 )]
 
 pub mod restores;
+pub mod signing_keys;
 pub mod site;
 pub mod webhook_receiver;
 

@@ -258,8 +258,22 @@ impl Site {
         assert_eq!(self.sql("SELECT * FROM walwarden.verify_audit_chain() WHERE NOT ok"), "");
     }
 
-    /// Everything in the storages: files, whatever they are, objects, and uploads that were never ended.
+    /// Everything of backups in the storages: files, whatever they are, objects, and uploads that were never ended. What is of the
+    /// audit chain comes in its own time.
     pub fn stored(&self) -> Vec<String> {
+        let mut all = self.stored_at_all();
+        all.retain(|name| !name.contains("/audit/"));
+        all
+    }
+
+    /// What of the audit chain is in the storages.
+    pub fn anchored(&self) -> Vec<String> {
+        let mut all = self.stored_at_all();
+        all.retain(|name| name.contains("/audit/"));
+        all
+    }
+
+    fn stored_at_all(&self) -> Vec<String> {
         let mut all = Vec::new();
         list_files(&self.cluster.data_dir().join("pg_walwarden/backups"), &mut all);
         if let Some(bucket) = &self.bucket {

@@ -2,9 +2,7 @@
 //! when it is tried again, where it may go, and the sending itself. No PostgreSQL, no clock.
 #![forbid(unsafe_code)]
 
-pub mod allow;
 pub mod backoff;
-mod dns;
 pub mod event;
 pub mod notification;
 pub mod payload;
@@ -12,9 +10,7 @@ pub mod receiver;
 pub mod signature;
 pub mod target;
 
-pub use allow::AllowList;
 pub use backoff::{Next, Scope};
-pub use dns::{Lookup, SystemLookup};
 pub use event::Severity;
 pub use notification::Notification;
 pub use payload::Format;

@@ -1,9 +1,7 @@
 //! Sending to one webhook. Whatever the receiver does, it takes ten seconds at most, follows nothing, and keeps nothing of
 //! what is answered but the status.
 
-use crate::allow::AllowList;
 use crate::backoff::Scope;
-use crate::dns::{Judge, JudgedResolver, Lookup};
 use crate::notification::Notification;
 use crate::payload::Format;
 use crate::signature::Secret;
@@ -13,6 +11,7 @@ use reqwest::{Client, Response, StatusCode, redirect};
 use std::sync::Arc;
 use std::time::Duration;
 use walwarden_core::{Error, Result};
+use walwarden_reach::{AllowList, JudgedResolver, Lookup};
 
 /// How long one attempt may take, from the look-up of the name to the answer.
 const TOTAL: Duration = Duration::from_secs(10);
@@ -62,7 +61,7 @@ impl Receiver {
         allow: AllowList,
         lookup: Arc<dyn Lookup>,
     ) -> Result<Self> {
-        let judge = Judge { target: target.clone(), allow: allow.clone(), lookup };
+        let resolver = JudgedResolver::new(target.host().clone(), allow.clone(), lookup, Vec::new());
         let client = Client::builder()
             .user_agent(concat!("walwarden/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -73,7 +72,7 @@ impl Receiver {
             .timeout(TOTAL)
             .connect_timeout(CONNECT)
             .pool_max_idle_per_host(1)
-            .dns_resolver(Arc::new(JudgedResolver(Arc::new(judge))))
+            .dns_resolver(resolver)
             .build()
             .map_err(|cause| Error::internal(format!("could not make an HTTP client: {cause}")))?;
         Ok(Self { target, format, secret, allow, client })
@@ -81,7 +80,7 @@ impl Receiver {
 
     /// Host and port, for people.
     pub fn host(&self) -> String {
-        self.target.host()
+        self.target.host().to_string()
     }
 
     /// Sends it, once. `unix_seconds` is now.
@@ -89,12 +88,8 @@ impl Receiver {
     /// # Errors
     /// What the receiver, or the way to it, had against it.
     pub async fn send(&self, notification: &Notification, unix_seconds: i64) -> Result<StatusCode, Failure> {
-        if let Some(address) = self.target.address() {
-            // The client asks nobody for the address of an address.
-            self.allow
-                .judge(self.target.destination(), &[address])
-                .map_err(|error| self.failure(&explain(&error)))?;
-        }
+        // The client asks nobody for the address of an address.
+        self.allow.may_permit(self.target.host()).map_err(|error| self.failure(&explain(&error)))?;
         let body = self.format.render(notification);
         let mut request = self
             .client

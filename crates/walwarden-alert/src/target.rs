@@ -1,18 +1,15 @@
 //! The URL of a webhook.
 
-use crate::allow::Destination;
 use std::fmt;
-use std::net::IpAddr;
-use url::{Host, Url};
+use url::Url;
 use walwarden_core::{Error, Result};
+use walwarden_reach::Host;
 
 /// A URL that a request can be sent to. It may be a secret: it is shown by its host only.
 #[derive(Clone)]
 pub struct Target {
     url: Url,
-    name: Option<String>,
-    address: Option<IpAddr>,
-    port: u16,
+    host: Host,
 }
 
 impl Target {
@@ -29,16 +26,11 @@ impl Target {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("holds credentials"));
         }
-        let (name, address) = match url.host() {
-            // The parser has made it lower case, and an address of what is one in any notation.
-            Some(Host::Domain(name)) if !name.is_empty() => (Some(name.to_owned()), None),
-            Some(Host::Ipv4(address)) => (None, Some(IpAddr::V4(address))),
-            Some(Host::Ipv6(address)) => (None, Some(IpAddr::V6(address))),
-            _ => return Err(invalid("names no host")),
-        };
-        let port =
-            url.port_or_known_default().filter(|port| *port != 0).ok_or_else(|| invalid("has no port"))?;
-        Ok(Self { url, name, address, port })
+        if url.port() == Some(0) {
+            return Err(invalid("has no port"));
+        }
+        let host = Host::of(&url).ok_or_else(|| invalid("names no host"))?;
+        Ok(Self { url, host })
     }
 
     /// A URL that stands in a table, where no secret may be.
@@ -53,23 +45,9 @@ impl Target {
         Ok(target)
     }
 
-    /// Host and port, for people: never more of the URL.
-    pub fn host(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        match self.url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        }
-    }
-
-    /// What decides whether a request may go there.
-    pub fn destination(&self) -> Destination<'_> {
-        Destination { plain: self.url.scheme() == "http", name: self.name.as_deref(), port: self.port }
-    }
-
-    /// The address, where the URL has no name.
-    pub fn address(&self) -> Option<IpAddr> {
-        self.address
+    /// Host and port: for people, who are shown no more of the URL, and for what decides whether a request may go there.
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     pub(crate) fn url(&self) -> &Url {
@@ -84,7 +62,7 @@ fn invalid(what: &str) -> Error {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({}/...)", self.host())
+        write!(f, "Target({}/...)", self.host)
     }
 }
 
@@ -110,7 +88,7 @@ mod tests {
             assert!(!format!("{error:?}").contains("canary"), "{bad}: {error:?}");
         }
         let target = Target::parse("https://Example.COM:8443/canary?canary=canary").unwrap();
-        assert_eq!(target.host(), "example.com:8443");
+        assert_eq!(target.host().to_string(), "example.com:8443");
         assert!(!format!("{target:?}").contains("canary"));
     }
 
@@ -125,8 +103,8 @@ mod tests {
             ("http://１２７.0.0.1/", "127.0.0.1"),
             ("http://[::ffff:7f00:1]/", "::ffff:127.0.0.1"),
         ] {
-            assert_eq!(Target::parse(url).unwrap().address(), Some(address.parse().unwrap()), "{url}");
+            assert_eq!(Target::parse(url).unwrap().host().address(), Some(address.parse().unwrap()), "{url}");
         }
-        assert_eq!(Target::parse("http://example.com").unwrap().address(), None);
+        assert_eq!(Target::parse("http://example.com").unwrap().host().address(), None);
     }
 }

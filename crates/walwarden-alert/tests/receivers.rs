@@ -23,9 +23,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
-use walwarden_alert::{
-    AllowList, Failure, Format, Lookup, Notification, Receiver, Scope, Secret, Severity, Target,
-};
+use walwarden_alert::{Failure, Format, Notification, Receiver, Scope, Secret, Severity, Target};
+use walwarden_reach::{AllowList, Lookup, Purpose};
 
 const NOW: i64 = 1_800_000_000;
 const HERE: &str = "127.0.0.1";
@@ -158,7 +157,7 @@ fn receiver(url: &str, allowed: &str, names: &[&str]) -> Receiver {
         Target::parse(url).unwrap(),
         Format::Json,
         secret,
-        AllowList::parse(allowed).unwrap(),
+        AllowList::parse(Purpose::Webhook, allowed).unwrap(),
         lookup,
     )
     .unwrap()
@@ -385,7 +384,7 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
     let target = || Target::parse(&format!("http://hook.test:{}/", server.port)).unwrap();
     let make = |answers: &[&str]| {
         let (lookup, asked) = Names::prepared(answers);
-        let allow = AllowList::parse("127.0.0.2").unwrap();
+        let allow = AllowList::parse(Purpose::Webhook, "127.0.0.2").unwrap();
         (Receiver::new(target(), Format::Json, None, allow, lookup).unwrap(), asked)
     };
     // Judged well: what is connected to is that address, where nobody listens, and not this server's.

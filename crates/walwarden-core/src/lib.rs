@@ -24,6 +24,7 @@ mod named;
 pub mod progress;
 pub mod rate;
 pub mod remains;
+pub mod report;
 pub mod retention;
 pub mod schedule;
 pub mod signature;

@@ -1,21 +1,22 @@
 //! Azure Blob Storage.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::azure::{
     AzureConfigKey, AzureCredential, MicrosoftAzure, MicrosoftAzureBuilder, split_sas,
 };
-use object_store::client::HttpConnector;
 use object_store::{ObjectStore, PutMode, PutOptions};
 use uuid::Uuid;
 use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_reach::AllowList;
 
 use crate::credentials::AzureIdentity;
 use crate::failure::{Failure, one_line};
 use crate::options::AzureOptions;
 use crate::remote::client_options::{client_options, no_retries};
-use crate::remote::listing::CheckedListings;
+use crate::remote::connection::Shared;
 use crate::remote::{Client, Remote};
 
 /// One container and prefix.
@@ -48,21 +49,33 @@ impl Azure {
         prefix: &str,
         options: &AzureOptions,
         identity: AzureIdentity,
+        allow: &AllowList,
     ) -> Result<Self> {
-        let client_options = client_options(options.allow_http, options.timeout);
         let unusable = |error: object_store::Error| unusable(container, &error);
-        let http = CheckedListings.connect(&client_options).map_err(unusable)?;
-        let mut builder = MicrosoftAzureBuilder::new()
-            .with_account(account)
-            .with_container_name(container)
-            .with_retry(no_retries())
-            .with_http_connector(CheckedListings)
-            .with_client_options(client_options);
-        if let Some(endpoint) = &options.endpoint {
-            builder = builder.with_endpoint(endpoint.clone());
-        }
-        let client = identify(builder, identity)?.build().map_err(unusable)?;
-        Ok(Self { remote: Remote::new(client, http, prefix, Vec::new()), options: options.clone() })
+        let base = Self::address(account, options);
+        let http = Shared::open(&base, &[], allow, options.allow_http, options.timeout)?;
+        let builder = || {
+            MicrosoftAzureBuilder::new()
+                .with_account(account)
+                .with_container_name(container)
+                .with_endpoint(base.clone())
+                .with_retry(no_retries())
+                .with_client_options(client_options(options.allow_http, options.timeout))
+        };
+        // One client finds the credentials, at hosts that the environment names; the other one works with them.
+        let finder = identify(builder(), identity)?.build().map_err(unusable)?;
+        let client = builder()
+            .with_http_connector(http.clone())
+            .with_credentials(Arc::clone(finder.credentials()))
+            .build()
+            .map_err(unusable)?;
+        Ok(Self { remote: Remote::new(client, http.0, prefix, Vec::new()), options: options.clone() })
+    }
+
+    /// Where requests go.
+    pub(crate) fn address(account: &str, options: &AzureOptions) -> String {
+        let public = || format!("https://{account}.blob.core.windows.net");
+        options.endpoint.clone().unwrap_or_else(public)
     }
 
     pub(crate) async fn create(&self, key: &str, bytes: Bytes, limit: Duration) -> Result<(), Failure> {

@@ -231,7 +231,7 @@ impl Store {
     }
 
     async fn expect_listed(&self, key: &str) -> Result<(), Failure> {
-        let listed = self.objects_below(PROBE_FOLDER).await?;
+        let listed = self.objects_below(PROBE_FOLDER, None).await?;
         match listed.iter().find(|object| object.key == key) {
             Some(object) if object.size == PROBE.len() as u64 => Ok(()),
             Some(_) => Err(Failure::corrupt("the listing tells another size than the object has")),

@@ -1,26 +1,30 @@
 //! Google Cloud Storage.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::multipart::MultipartStore;
 use object_store::signer::HeaderValue;
 use object_store::{Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions};
 use url::Url;
 use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_reach::AllowList;
 
 use crate::credentials::GoogleIdentity;
 use crate::failure::{Failure, one_line};
 use crate::options::GcsOptions;
 use crate::remote::client_options::{client_options, no_retries};
-use crate::remote::listing::CheckedListings;
+use crate::remote::connection::Shared;
 use crate::remote::{Client, Remote, answer, get};
 use crate::uploads_found::{UploadPage, UploadPlace};
 
 /// Google's own.
 const ENDPOINT: &str = "https://storage.googleapis.com";
+
+/// Where the library has the addresses of downloads signed, if the machine has no key of its own.
+const SIGNER: &str = "iamcredentials.googleapis.com";
 
 /// One bucket and prefix.
 pub(crate) struct Gcs {
@@ -46,30 +50,45 @@ impl Gcs {
         prefix: &str,
         options: &GcsOptions,
         identity: GoogleIdentity,
+        allow: &AllowList,
     ) -> Result<Self> {
         let mut attributes = Attributes::new();
         if let Some(class) = &options.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
         }
-        let client_options = client_options(options.allow_http, options.timeout);
-        let http = CheckedListings.connect(&client_options).map_err(|error| unusable(bucket, &error))?;
-        let mut builder = GoogleCloudStorageBuilder::new()
-            .with_bucket_name(bucket)
-            // Said in any case: the key file of a service account may name another.
-            .with_base_url(options.endpoint.as_deref().unwrap_or(ENDPOINT))
-            .with_retry(no_retries())
-            .with_http_connector(CheckedListings)
-            .with_client_options(client_options);
-        if let GoogleIdentity::ServiceAccount(key) = identity {
-            builder = builder.with_service_account_key(key);
-        }
-        let client = builder.build().map_err(|error| unusable(bucket, &error))?;
+        // Said in any case: the key file of a service account may name another.
+        let base = Self::address(options);
+        let http = Shared::open(base, &[SIGNER], allow, options.allow_http, options.timeout)?;
+        let builder = || {
+            GoogleCloudStorageBuilder::new()
+                .with_bucket_name(bucket)
+                .with_base_url(base)
+                .with_retry(no_retries())
+                .with_client_options(client_options(options.allow_http, options.timeout))
+        };
+        // One client finds the credentials, at hosts that the key file or the machine names; the other one works with them.
+        let finder = match identity {
+            GoogleIdentity::ServiceAccount(key) => builder().with_service_account_key(key),
+            _ => builder(),
+        };
+        let finder = finder.build().map_err(|error| unusable(bucket, &error))?;
+        let client = builder()
+            .with_http_connector(http.clone())
+            .with_credentials(Arc::clone(finder.credentials()))
+            .with_signing_credentials(Arc::clone(finder.signing_credentials()))
+            .build()
+            .map_err(|error| unusable(bucket, &error))?;
         Ok(Self {
-            remote: Remote::new(client, http, prefix, Vec::new()),
+            remote: Remote::new(client, http.0, prefix, Vec::new()),
             options: options.clone(),
             bucket: bucket.to_owned(),
             attributes,
         })
+    }
+
+    /// Where requests go.
+    pub(crate) fn address(options: &GcsOptions) -> &str {
+        options.endpoint.as_deref().unwrap_or(ENDPOINT)
     }
 
     pub(crate) async fn create(&self, key: &str, bytes: Bytes, limit: Duration) -> Result<(), Failure> {
@@ -95,7 +114,7 @@ impl Gcs {
         place: &UploadPlace,
         limit: Duration,
     ) -> Result<UploadPage, Failure> {
-        let endpoint = self.options.endpoint.as_deref().unwrap_or(ENDPOINT);
+        let endpoint = Self::address(&self.options);
         let mut url = Url::parse(endpoint).map_err(|_| Failure::internal("an endpoint is no URL"))?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(&self.bucket);

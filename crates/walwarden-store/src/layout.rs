@@ -2,6 +2,7 @@
 
 use chrono::{Datelike, NaiveDate};
 use uuid::Uuid;
+use walwarden_core::audit::AuditObject;
 use walwarden_core::discovery::ManifestKey;
 use walwarden_core::{Error, Result};
 
@@ -79,14 +80,19 @@ impl Layout {
         }
     }
 
-    /// The key of the audit checkpoint over the first `size` entries. Twenty digits, so that keys sort by size.
-    pub fn checkpoint_key(&self, size: u64) -> String {
-        format!("{}/audit/checkpoint/{size:020}", self.folder())
+    /// The key of an object of the audit chain.
+    pub fn audit_key(&self, object: &AuditObject) -> String {
+        format!("{}/{object}", self.folder())
     }
 
-    /// The key of the exported audit entries `from` to `to`, both included.
-    pub fn entries_key(&self, from: u64, to: u64) -> String {
-        format!("{}/audit/entries/{from}-{to}.jsonl", self.folder())
+    /// What of the audit chain has this key; None for anything else.
+    pub fn audit_object(&self, key: &str) -> Option<AuditObject> {
+        AuditObject::parse(key.strip_prefix(&self.folder())?.strip_prefix('/')?)
+    }
+
+    /// The folder of the checkpoints.
+    pub fn checkpoints(&self) -> String {
+        format!("{}/{}", self.folder(), AuditObject::CHECKPOINTS)
     }
 
     /// The folder of all objects of the database.
@@ -115,14 +121,17 @@ mod tests {
         assert_eq!(encrypted.archive, format!("{stem}.dump.age"));
         assert_eq!(encrypted.globals, format!("{stem}.globals.sql.age"));
         assert_eq!((&encrypted.manifest, &encrypted.signature), (&keys.manifest, &keys.signature));
+        let checkpoint = AuditObject::Checkpoint { epoch: 1, size: 42 };
+        let checkpoint_key = layout.audit_key(&checkpoint);
         assert_eq!(
-            layout.checkpoint_key(42),
-            "org/default/db/00000000-0000-0000-0000-000000000001/audit/checkpoint/00000000000000000042"
+            checkpoint_key,
+            "org/default/db/00000000-0000-0000-0000-000000000001/audit/checkpoint/0000000001/00000000000000000042"
         );
-        let entries = layout.entries_key(1, 42);
-        assert!(entries.ends_with("/audit/entries/1-42.jsonl"));
-        for key in [keys.archive, keys.signature, encrypted.archive, layout.checkpoint_key(u64::MAX), entries]
-        {
+        assert!(checkpoint_key.starts_with(&layout.checkpoints()));
+        assert_eq!(layout.audit_object(&checkpoint_key), Some(checkpoint));
+        assert_eq!(layout.audit_object(&keys.manifest), None);
+        let entries = layout.audit_key(&AuditObject::Entries { epoch: 1, from: 1, to: u64::MAX });
+        for key in [keys.archive, keys.signature, encrypted.archive, checkpoint_key, entries] {
             validate_key(&key).unwrap();
         }
     }

@@ -11,6 +11,7 @@ mod archive_source;
 mod azure;
 mod backend;
 mod check;
+mod checkpoints;
 mod credentials;
 mod discovery;
 mod download;

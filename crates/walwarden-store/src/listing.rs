@@ -22,6 +22,8 @@ pub(crate) struct Place {
     pub(crate) folder: String,
     /// Where S3 goes on.
     pub(crate) token: Option<String>,
+    /// Objects up to this key are not asked for, where the server can leave them out.
+    pub(crate) after: Option<String>,
 }
 
 /// What lies at a [`Place`].
@@ -40,13 +42,34 @@ impl Store {
     /// `StorageNotFound` for a missing bucket. Never a part of the objects: what cannot be listed in full is an error.
     pub async fn list(&self, folder: &str) -> Result<Vec<ListedObject>> {
         validate_key(folder)?;
-        self.objects_below(folder).await.map_err(|failure| self.listing_error(failure, folder))
+        self.objects_below(folder, None).await.map_err(|failure| self.listing_error(failure, folder))
     }
 
-    pub(crate) async fn objects_below(&self, folder: &str) -> Result<Vec<ListedObject>, Failure> {
+    /// The same for the objects whose keys come after this one. Asks for those alone, so that it costs little however many there
+    /// are before.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub async fn list_after(&self, folder: &str, key: &str) -> Result<Vec<ListedObject>> {
+        validate_key(folder)?;
+        validate_key(key)?;
+        let mut objects = self
+            .objects_below(folder, Some(key))
+            .await
+            .map_err(|failure| self.listing_error(failure, folder))?;
+        objects.retain(|object| object.key.as_str() > key);
+        Ok(objects)
+    }
+
+    pub(crate) async fn objects_below(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, Failure> {
         let limit = self.policy().attempt_timeout;
         let mut objects = Vec::new();
-        let mut places = vec![Place { folder: folder.to_owned(), token: None }];
+        let mut places =
+            vec![Place { folder: folder.to_owned(), token: None, after: after.map(str::to_owned) }];
         while let Some(place) = places.pop() {
             let page = retried(self.policy(), || self.backend().list(&place, limit)).await?;
             objects.extend(page.objects.into_iter().filter(|object| validate_key(&object.key).is_ok()));

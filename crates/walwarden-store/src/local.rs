@@ -112,7 +112,7 @@ impl Local {
             for (name, metadata) in folder.entries(&folder.path(&key))? {
                 let key = format!("{key}/{name}");
                 if metadata.is_dir() {
-                    page.more.push(Place { folder: key, token: None });
+                    page.more.push(Place { folder: key, token: None, after: None });
                 } else if metadata.is_file() {
                     page.objects.push(ListedObject { key, size: metadata.len() });
                 }

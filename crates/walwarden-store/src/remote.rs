@@ -3,6 +3,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod client_options;
+pub(crate) mod connection;
 pub(crate) mod document;
 pub(crate) mod listing;
 mod upload_listing;
@@ -102,8 +103,12 @@ impl<C: Client> Remote<C> {
     pub(crate) async fn list(&self, place: &Place, limit: Duration) -> Result<Page, Failure> {
         // With the slash: "org" must not list "organs".
         let prefix = format!("{}/", self.path(&place.folder)?);
-        let options =
-            PaginatedListOptions { page_token: place.token.clone(), ..PaginatedListOptions::default() };
+        let offset = place.after.as_deref().map(|key| self.path(key)).transpose()?;
+        let options = PaginatedListOptions {
+            page_token: place.token.clone(),
+            offset: offset.map(|path| path.to_string()),
+            ..PaginatedListOptions::default()
+        };
         let answer = self.attempt(limit, self.client.list_paginated(Some(&prefix), options)).await?;
         let objects = answer.result.objects.into_iter().filter_map(|object| {
             let key = self.key(object.location.as_ref())?.to_owned();
@@ -111,7 +116,11 @@ impl<C: Client> Remote<C> {
         });
         let more = match answer.page_token {
             Some(token) if place.token.as_ref() == Some(&token) => return Err(same_page()),
-            token => token.map(|token| Place { folder: place.folder.clone(), token: Some(token) }),
+            token => token.map(|token| Place {
+                folder: place.folder.clone(),
+                token: Some(token),
+                after: place.after.clone(),
+            }),
         };
         Ok(Page { objects: objects.collect(), more: more.into_iter().collect() })
     }

@@ -18,6 +18,7 @@ use object_store::{
     multipart::MultipartStore,
 };
 use walwarden_core::Result;
+use walwarden_reach::AllowList;
 
 use crate::backend::Head;
 use crate::credentials::Identity;
@@ -61,6 +62,7 @@ impl S3 {
         options: &S3Options,
         default_region: Option<&str>,
         identity: Identity,
+        allow: &AllowList,
     ) -> Result<Self> {
         let mut attributes = Attributes::new();
         if let Some(class) = &options.storage_class {
@@ -70,7 +72,7 @@ impl S3 {
         for (name, value) in &options.tags {
             tags.push(name, value);
         }
-        let (access, client) = Access::open(bucket, options, default_region, identity)?;
+        let (access, client) = Access::open(bucket, options, default_region, identity, allow)?;
         let secrets = access.secrets();
         Ok(Self {
             remote: Remote::new(client, access.http(), prefix, secrets).into(),
@@ -79,6 +81,11 @@ impl S3 {
             tags,
             is_locking: options.lock.is_some(),
         })
+    }
+
+    /// Where requests go.
+    pub(crate) fn address(bucket: &str, options: &S3Options, default_region: Option<&str>) -> Result<String> {
+        access::bucket_url(bucket, options, access::region(options, default_region))
     }
 
     /// The same bucket, in which nothing is locked by us: for probes, which must go again.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_reach::AllowList;
 
 use crate::azure::Azure;
 use crate::backend::{Backend, Head};
@@ -17,6 +18,7 @@ use crate::local::Local;
 use crate::location::Location;
 use crate::options::StorageOptions;
 use crate::part_plan::PartLimits;
+use crate::remote::connection::permitted;
 use crate::retry::{Retry, RetryPolicy, retried};
 use crate::s3::S3;
 use crate::upload::Upload;
@@ -42,22 +44,23 @@ struct Shared {
 
 impl Store {
     /// Opens a storage. Nothing is sent anywhere; a missing folder is made, its parent must exist. Reads the credentials
-    /// file, so call it where blocking is allowed.
+    /// file, so call it where blocking is allowed. `allow` says which hosts may be reached.
     ///
     /// # Errors
-    /// `Configuration` for credentials that cannot be used, `InvalidInput` for options of another kind of storage, and
+    /// `NotPermitted` where the storage's host may not be, `Configuration` for credentials that cannot be used, `InvalidInput` for options of another kind of storage, and
     /// the classes of storage for a folder.
     pub fn open(
         location: &Location,
         options: &StorageOptions,
         credentials: &CredentialSource,
+        allow: &AllowList,
     ) -> Result<Self> {
         let mut policy = RetryPolicy::default();
         if let Some(timeout) = options.timeout() {
             policy.attempt_timeout = timeout;
             policy.budget = 2 * timeout;
         }
-        Self::open_with_policy(location, options, credentials, policy)
+        Self::open_with_policy(location, options, credentials, allow, policy)
     }
 
     /// The same with other bounds, which go before the storage option `timeout`.
@@ -68,27 +71,52 @@ impl Store {
         location: &Location,
         options: &StorageOptions,
         credentials: &CredentialSource,
+        allow: &AllowList,
         policy: RetryPolicy,
     ) -> Result<Self> {
         let backend = match (location, options) {
             (Location::S3 { bucket, prefix }, StorageOptions::S3(options)) => {
                 let identity = credentials.identity(options.profile.as_deref())?;
-                Backend::S3(S3::open(bucket, prefix, options, credentials.region(), identity)?)
+                Backend::S3(S3::open(bucket, prefix, options, credentials.region(), identity, allow)?)
             }
             (Location::Gcs { bucket, prefix }, StorageOptions::Gcs(options)) => {
                 let identity = credentials.google_identity(options.profile.as_deref())?;
-                Backend::Gcs(Gcs::open(bucket, prefix, options, identity)?)
+                Backend::Gcs(Gcs::open(bucket, prefix, options, identity, allow)?)
             }
             (Location::Azure { account, container, prefix }, StorageOptions::Azure(options)) => {
                 let identity = credentials.azure_identity(options.profile.as_deref())?;
-                Backend::Azure(Azure::open(account, container, prefix, options, identity)?)
+                Backend::Azure(Azure::open(account, container, prefix, options, identity, allow)?)
             }
             (Location::File { root }, StorageOptions::File(options)) => {
                 Backend::Local(Local::open(root.clone(), options.fsync)?)
             }
-            _ => return Err(Error::invalid("storage options do not belong to this storage URL")),
+            _ => return Err(foreign_options()),
         };
         Ok(Self { shared: Arc::new(Shared { url: location.to_string(), backend, policy }) })
+    }
+
+    /// That a storage may be where it is, as far as that is known before names are looked up; folders may be anywhere.
+    ///
+    /// # Errors
+    /// `NotPermitted`; `InvalidInput` for options of another kind of storage.
+    pub fn permit(
+        location: &Location,
+        options: &StorageOptions,
+        credentials: &CredentialSource,
+        allow: &AllowList,
+    ) -> Result<()> {
+        let base = match (location, options) {
+            (Location::S3 { bucket, .. }, StorageOptions::S3(options)) => {
+                S3::address(bucket, options, credentials.region())?
+            }
+            (Location::Gcs { .. }, StorageOptions::Gcs(options)) => Gcs::address(options).to_owned(),
+            (Location::Azure { account, .. }, StorageOptions::Azure(options)) => {
+                Azure::address(account, options)
+            }
+            (Location::File { .. }, StorageOptions::File(_)) => return Ok(()),
+            _ => return Err(foreign_options()),
+        };
+        permitted(&base, allow).map(|_| ())
     }
 
     /// The storage's URL in its normal form; holds no secret.
@@ -112,8 +140,16 @@ impl Store {
     /// # Errors
     /// `StorageNotFound` if there is none, `Storage` if it is larger.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
+        self.get_at_most(key, MAX_GET_SIZE).await
+    }
+
+    /// The same with another limit, for objects that are small if they are what they should be.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn get_at_most(&self, key: &str, most: u64) -> Result<Bytes> {
         validate_key(key)?;
-        self.read_all(key).await.map_err(|failure| self.error(failure, "read", key))
+        self.read_all(key, most).await.map_err(|failure| self.error(failure, "read", key))
     }
 
     /// Reads exactly `length` bytes from `offset` on.
@@ -240,10 +276,10 @@ impl Store {
         Ok(Some(size == length && found == *bytes))
     }
 
-    async fn read_all(&self, key: &str) -> Result<Bytes, Failure> {
+    async fn read_all(&self, key: &str, most: u64) -> Result<Bytes, Failure> {
         let Some(head) = self.head(key).await? else { return Err(Failure::no_such_object()) };
-        if head.size > MAX_GET_SIZE {
-            let detail = format!("the object has {} bytes, more than {MAX_GET_SIZE}", head.size);
+        if head.size > most {
+            let detail = format!("the object has {} bytes, more than {most}", head.size);
             return Err(Failure::new(ErrorClass::Storage, detail));
         }
         let (bytes, size) = self.read(key, 0..head.size).await?;
@@ -312,6 +348,10 @@ impl Store {
     pub(crate) fn listing_error(&self, failure: Failure, folder: &str) -> Error {
         failure.into_error(format!("could not list folder \"{folder}\" of storage \"{}\"", self.shared.url))
     }
+}
+
+fn foreign_options() -> Error {
+    Error::invalid("storage options do not belong to this storage URL")
 }
 
 impl fmt::Debug for Store {

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{
     ArchiveSource, CredentialSource, Identities, Location, Recipients, Sent, StorageOptions, Store,
     UploadItem,
@@ -46,7 +47,13 @@ impl Site {
         });
         let recipients = Recipients::of_options(&options).unwrap().unwrap();
         let options = StorageOptions::parse(&location, &options).unwrap();
-        let store = Store::open(&location, &options, &CredentialSource::from_variables([], None)).unwrap();
+        let store = Store::open(
+            &location,
+            &options,
+            &CredentialSource::from_variables([], None),
+            &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+        )
+        .unwrap();
         let identity_file = folder.path().join("key.txt");
         let identities = written(&identity_file, &ours);
         Self { folder, store, recipients, identities, identity_file }

@@ -12,6 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use walwarden_core::{ErrorClass, Result};
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{
     CheckOutcome, CredentialSource, Location, StorageOptions, Store, UploadItem, Uploaded,
 };
@@ -21,7 +22,13 @@ const OBJECT: &str = "org/default/db/1/archive.dump";
 fn store(root: &Path) -> Store {
     let location = Location::from_folder(root).unwrap();
     let options = StorageOptions::parse(&location, &json!({})).unwrap();
-    Store::open(&location, &options, &CredentialSource::from_variables([], None)).unwrap()
+    Store::open(
+        &location,
+        &options,
+        &CredentialSource::from_variables([], None),
+        &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+    )
+    .unwrap()
 }
 
 async fn upload(store: &Store, chunks: Vec<Bytes>, part_size: usize, concurrency: usize) -> Result<Uploaded> {

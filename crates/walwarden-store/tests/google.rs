@@ -16,6 +16,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use walwarden_core::ErrorClass;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Location, Removal, StorageOptions, Store, UploadItem};
 
 const SMALL: &str = "org/x/small";
@@ -60,7 +61,14 @@ impl Account {
         }
         let options = StorageOptions::parse(&location, &options).unwrap();
         let source = CredentialSource::from_variables([], Some(self.folder.path().join("credentials")));
-        Store::open_with_policy(&location, &options, &source, quick()).unwrap()
+        Store::open_with_policy(
+            &location,
+            &options,
+            &source,
+            &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+            quick(),
+        )
+        .unwrap()
     }
 }
 

@@ -10,12 +10,19 @@ use bytes::Bytes;
 use fault_server::{BUCKET, Fault, FaultServer, SECRET, quick};
 use hyper::Method;
 use walwarden_core::ErrorClass;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Location, RetryPolicy, StorageOptions, Store};
 
 fn folder(root: &Path) -> Store {
     let location = Location::from_folder(root).unwrap();
     let options = StorageOptions::parse(&location, &serde_json::json!({})).unwrap();
-    Store::open(&location, &options, &CredentialSource::from_variables([], None)).unwrap()
+    Store::open(
+        &location,
+        &options,
+        &CredentialSource::from_variables([], None),
+        &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+    )
+    .unwrap()
 }
 
 /// Objects that a listing of `org` has, and some that it has not.
@@ -43,6 +50,11 @@ async fn what_is_below_a_folder_is_listed_with_its_size() {
         assert_eq!(listed(&store).await, expected());
         assert_eq!(store.list("org/a").await.unwrap().len(), 2);
         assert_eq!(store.list("org/b").await.unwrap(), [], "an object is no folder");
+        for (after, left) in [("org/a/x.dump", 2), ("org/a/x", 3), ("org/zzz", 0), ("org/a.b", 3), ("a", 4)] {
+            let newer = store.list_after("org", after).await.unwrap();
+            let keys: Vec<_> = newer.into_iter().map(|object| (object.key, object.size)).collect();
+            assert_eq!(keys, expected()[4 - left..], "after {after}");
+        }
         for bad in ["", "/", "..", "org/"] {
             assert_eq!(store.list(bad).await.unwrap_err().class, ErrorClass::InvalidInput);
         }

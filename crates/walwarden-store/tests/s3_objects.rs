@@ -10,6 +10,7 @@ use fault_server::{BUCKET, Fault, FaultServer, KEY, SECRET, credentials, files, 
 use hyper::Method;
 use serde_json::json;
 use walwarden_core::ErrorClass;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Location, RetryPolicy, StorageOptions, Store};
 
 const OBJECT: &str = "org/default/db/1/object";
@@ -245,7 +246,14 @@ async fn wrong_keys_missing_buckets_and_dead_servers_are_told_apart() {
     let options = json!({"endpoint": format!("http://{free}"), "allow_http": true});
     let options = StorageOptions::parse(&location, &options).unwrap();
     let policy = RetryPolicy { budget: Duration::from_millis(200), ..quick() };
-    let store = Store::open_with_policy(&location, &options, &credentials(KEY, SECRET), policy).unwrap();
+    let store = Store::open_with_policy(
+        &location,
+        &options,
+        &credentials(KEY, SECRET),
+        &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+        policy,
+    )
+    .unwrap();
     let error = store.put_new(OBJECT, bytes()).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::StorageUnreachable);
     assert!(error.detail.unwrap().contains("refused"));
@@ -258,7 +266,9 @@ async fn without_credentials_the_error_says_so_and_soon() {
     let options = StorageOptions::parse(&location, &server.options()).unwrap();
     let nowhere = [("AWS_METADATA_ENDPOINT".to_owned(), "http://127.0.0.1:1".to_owned())];
     let source = CredentialSource::from_variables(nowhere, None);
-    let store = Store::open(&location, &options, &source).unwrap();
+    let store =
+        Store::open(&location, &options, &source, &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap())
+            .unwrap();
     let started = Instant::now();
     let error = store.put_new(OBJECT, bytes()).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(10));
@@ -292,7 +302,9 @@ async fn a_profile_of_the_credentials_file_is_used() {
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())),
         Some(file.path().to_owned()),
     );
-    let store = Store::open(&location, &options, &source).unwrap();
+    let store =
+        Store::open(&location, &options, &source, &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap())
+            .unwrap();
     store.put_new(OBJECT, bytes()).await.unwrap();
     assert!(!format!("{store:?} {source:?} {options:?}").contains(SECRET));
 }

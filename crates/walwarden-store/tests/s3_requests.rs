@@ -15,6 +15,7 @@ use hyper::{HeaderMap, Method};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use walwarden_core::ErrorClass;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Removal, RetryPolicy, Store, UploadItem};
 
 const SMALL: &str = "org/x/small";
@@ -109,7 +110,13 @@ async fn a_customers_key_goes_along_with_all_that_touches_bytes() {
     let parsed = walwarden_store::StorageOptions::parse(&location, &options).unwrap();
     for bad in ["", "canary", "Y2FuYXJ5"] {
         std::fs::write(file.path(), profile(bad)).unwrap();
-        let error = Store::open(&location, &parsed, &source).unwrap_err();
+        let error = Store::open(
+            &location,
+            &parsed,
+            &source,
+            &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+        )
+        .unwrap_err();
         assert_eq!(error.class, ErrorClass::Configuration, "{bad}");
         assert!(!format!("{error:?}").contains("canary") && !format!("{error:?}").contains("Y2Fu"));
     }

@@ -168,6 +168,8 @@ impl ClusterBuilder {
             "fsync = off\nshared_buffers = 64MB\nmax_wal_size = 512MB\nmax_worker_processes = 16\n",
         );
         conf.push_str("logging_collector = off\nlog_line_prefix = '%m [%p] %b %d: '\n");
+        // The S3 servers of tests are on this machine and speak plain http.
+        conf.push_str("walwarden.storage_allow = '127.0.0.1'\n");
         if !self.preload.is_empty() {
             writeln!(conf, "shared_preload_libraries = '{}'", self.preload.join(",")).expect("a string");
         }
@@ -360,6 +362,11 @@ impl Cluster {
     /// Gives a file to the user that the server runs as.
     pub fn give_to_server(&self, path: &Path) {
         self.user.own(path);
+    }
+
+    /// Lets a program run as the user that the server runs as.
+    pub fn run_as_server(&self, command: &mut Command) {
+        self.user.apply(command);
     }
 
     /// The port: the socket's number, and that on 127.0.0.1 with [`ClusterBuilder::tcp`].

@@ -8,7 +8,7 @@ use crate::wait::wait_until;
 use crate::workspace::{cache, new_folder, tail};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -23,6 +23,7 @@ const GRPC_OFFSET: u16 = 10_000;
 pub struct S3Server {
     folder: TempDir,
     ports: Ports,
+    has_tls: bool,
     server: Option<Child>,
 }
 
@@ -33,6 +34,7 @@ struct Ports {
     filer: u16,
     admin: u16,
     s3: u16,
+    https: u16,
 }
 
 impl S3Server {
@@ -46,10 +48,24 @@ impl S3Server {
     /// Starts a server with an empty bucket.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_new(false)
+    }
+
+    /// The same, which speaks https on another port, with a certificate for the name `localhost` by an authority of its own
+    /// that nobody trusts.
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        Self::start_new(true)
+    }
+
+    fn start_new(has_tls: bool) -> Self {
         let folder = new_folder("ww-s3-");
         std::fs::write(folder.path().join("s3.json"), identities()).expect("our own folder");
         std::fs::create_dir(folder.path().join("data")).expect("our own folder");
-        let mut server = Self { folder, ports: Ports::free(), server: None };
+        if has_tls {
+            make_certificates(folder.path());
+        }
+        let mut server = Self { folder, ports: Ports::free(), has_tls, server: None };
         server.start_again();
         server
     }
@@ -63,7 +79,7 @@ impl S3Server {
         let folder = self.folder.path();
         let log_path = folder.join("log");
         let log = File::options().create(true).append(true).open(&log_path).expect("our own folder");
-        let Ports { master, volume, filer, admin, s3 } = self.ports;
+        let Ports { master, volume, filer, admin, s3, https } = self.ports;
         let mut command = Command::new(program());
         command.args(["-logtostderr=true", "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]);
         command.arg(format!("-dir={}", folder.join("data").display()));
@@ -74,6 +90,11 @@ impl S3Server {
             format!("-admin.port={admin}"),
             format!("-s3.port={s3}"),
         ]);
+        if self.has_tls {
+            command.arg(format!("-s3.port.https={https}"));
+            command.arg(format!("-s3.cert.file={}", folder.join("server.pem").display()));
+            command.arg(format!("-s3.key.file={}", folder.join("server.key").display()));
+        }
         command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]);
         command.args(["-s3.domainName=localhost", "-webdav=false", "-admin.ui=false"]);
         command.arg(format!("-bucket={}", Self::BUCKET));
@@ -112,6 +133,22 @@ impl S3Server {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address())
+    }
+
+    /// Where it speaks https: `https://localhost:PORT`.
+    ///
+    /// # Panics
+    /// When it was started without.
+    #[must_use]
+    pub fn https_endpoint(&self) -> String {
+        assert!(self.has_tls, "this S3 server has no certificate");
+        format!("https://localhost:{}", self.ports.https)
+    }
+
+    /// The certificate of its authority, PEM.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority.pem")
     }
 
     /// The environment of an S3 client that may do everything.
@@ -159,7 +196,7 @@ impl Ports {
     fn free() -> Self {
         let mut found = std::iter::repeat_with(next_free);
         let mut next = || found.next().expect("endless");
-        Self { master: next(), volume: next(), filer: next(), admin: next(), s3: next() }
+        Self { master: next(), volume: next(), filer: next(), admin: next(), s3: next(), https: next() }
     }
 }
 
@@ -173,6 +210,24 @@ fn next_free() -> u16 {
         .map(|_| PORTS.start + (begin + NEXT.fetch_add(1, Ordering::SeqCst)) % length)
         .find(|port| is_free(*port) && is_free(*port + GRPC_OFFSET))
         .expect("a free port")
+}
+
+/// An authority, and a certificate of the server by it, each with its key.
+fn make_certificates(folder: &Path) {
+    const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    let names = "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n";
+    std::fs::write(folder.join("names"), names).expect("our own folder");
+    for arguments in [
+        format!("req -x509 {KEY} -keyout authority.key -out authority.pem -days 2 -subj /CN=authority"),
+        format!("req {KEY} -keyout server.key -out server.csr -subj /CN=localhost"),
+        "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -out server.pem -days 2 -extfile names"
+            .to_owned(),
+    ] {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).current_dir(folder);
+        let output = command.output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 fn identities() -> String {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use walwarden_core::ErrorClass;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CheckStep, CredentialSource, Location, Removal, StorageOptions, Store, UploadItem};
 use walwarden_testkit::AzureServer;
 
@@ -39,7 +40,12 @@ impl Container {
         }
         let options = StorageOptions::parse(&location, &options).unwrap();
         let credentials = CredentialSource::from_variables([], Some(self.credentials(key)));
-        Store::open(&location, &options, &credentials)
+        Store::open(
+            &location,
+            &options,
+            &credentials,
+            &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+        )
     }
 
     fn store(&self, more: Value) -> Store {

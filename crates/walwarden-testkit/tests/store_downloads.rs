@@ -10,6 +10,7 @@ use bucket::Bucket;
 use bytes::Bytes;
 use serde_json::json;
 use walwarden_core::ErrorClass;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Location, StorageOptions, Store};
 use walwarden_testkit::{S3Server, wait_until};
 
@@ -79,7 +80,13 @@ async fn what_has_no_address_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let location = Location::from_folder(root.path()).unwrap();
     let options = StorageOptions::parse(&location, &json!({})).unwrap();
-    let folder = Store::open(&location, &options, &CredentialSource::from_variables([], None)).unwrap();
+    let folder = Store::open(
+        &location,
+        &options,
+        &CredentialSource::from_variables([], None),
+        &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+    )
+    .unwrap();
     folder.put_new(KEY, CONTENT).await.unwrap();
     let error = folder.download_url(KEY, Duration::from_secs(60)).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::InvalidInput);

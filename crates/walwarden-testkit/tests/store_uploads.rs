@@ -12,13 +12,20 @@ use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use walwarden_core::ErrorClass;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Location, StorageOptions, Store};
 use walwarden_testkit::S3Server;
 
 fn folder(root: &Path) -> Store {
     let location = Location::from_folder(root).unwrap();
     let options = StorageOptions::parse(&location, &json!({})).unwrap();
-    Store::open(&location, &options, &CredentialSource::from_variables([], None)).unwrap()
+    Store::open(
+        &location,
+        &options,
+        &CredentialSource::from_variables([], None),
+        &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+    )
+    .unwrap()
 }
 
 /// Begins an upload and forgets it, as a crash does; gives its id.

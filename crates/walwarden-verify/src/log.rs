@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use walwarden_core::audit::AuditObject;
 use walwarden_core::evidence::Report;
-use walwarden_core::evidence::log::{Checkpoints, EpochLog, LogName, pieces};
+use walwarden_core::evidence::log::{Checkpoints, EntriesName, EpochLog, pieces, rotation_in};
+use walwarden_core::evidence::trusted_with;
 use walwarden_core::key::PublicKey;
 use walwarden_core::{Error, Result};
 
@@ -13,8 +15,11 @@ use crate::{open, read, unreadable};
 
 /// The longest line that is taken into memory, bytes; the rest of it is passed over.
 const LONGEST_LINE: u64 = 16 << 20;
-/// How deep folders are looked through: a copied bucket is `org/<org>/db/<id>/audit/<epoch>/entries`.
+/// How deep folders are looked through: a copied bucket is `org/<org>/db/<id>/audit/entries/<epoch>`.
 const DEEPEST: u32 = 12;
+
+/// What a log consists of.
+const KINDS: [&str; 2] = ["checkpoint", "entries"];
 
 /// Checks each log that is in a folder.
 pub fn check(folder: &Path, keys: &[PublicKey]) -> Result<Report> {
@@ -22,7 +27,7 @@ pub fn check(folder: &Path, keys: &[PublicKey]) -> Result<Report> {
     find(folder, 0, &mut logs)?;
     if logs.is_empty() {
         return Err(Error::invalid(format!("there is no audit log in {}", folder.display()))
-            .detail("A log is a folder for each epoch, with the folders checkpoint and entries in it."));
+            .detail("A log is a folder that has the folders checkpoint and entries, with a folder for each epoch in them."));
     }
     logs.sort();
     let mut report = Report::default();
@@ -32,23 +37,24 @@ pub fn check(folder: &Path, keys: &[PublicKey]) -> Result<Report> {
     Ok(report)
 }
 
-/// Folders that have the folder of an epoch in them.
+/// Folders that hold a log.
 fn find(folder: &Path, depth: u32, found: &mut Vec<PathBuf>) -> Result<()> {
-    let folders: Vec<PathBuf> = sorted(folder)?.into_iter().filter(|path| is_folder(path)).collect();
-    if folders.iter().any(|path| is_epoch(path)) {
+    let is_log = KINDS.iter().any(|kind| is_kind(&folder.join(kind)));
+    if is_log {
         found.push(folder.to_owned());
     } else if depth < DEEPEST {
-        for inner in folders {
+        for inner in sorted(folder)?.into_iter().filter(|path| is_folder(path)) {
             find(&inner, depth + 1, found)?;
         }
     }
     Ok(())
 }
 
-fn is_epoch(path: &Path) -> bool {
-    let is_number = |name: &str| name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit());
-    path.file_name().and_then(|name| name.to_str()).is_some_and(is_number)
-        && (path.join("checkpoint").is_dir() || path.join("entries").is_dir())
+/// Whether it is a folder that has the folder of an epoch.
+fn is_kind(path: &Path) -> bool {
+    let is_epoch = |name: &str| name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let named = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(is_epoch);
+    is_folder(path) && sorted(path).is_ok_and(|inside| inside.iter().any(named))
 }
 
 /// Folders themselves, not what points at one: no way leads in circles.
@@ -66,17 +72,27 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
 fn check_one(log: &Path, keys: &[PublicKey], report: &mut Report) -> Result<()> {
     let mut checkpoints = Checkpoints::default();
     let mut objects = Vec::new();
-    let mut count = 0_u64;
+    let mut notes = Vec::new();
     for path in files(log)? {
         let name = path.strip_prefix(log).unwrap_or(&path).to_string_lossy().into_owned();
-        match LogName::parse(&name) {
-            Some(LogName::Checkpoint(epoch, size)) => {
-                count += 1;
-                checkpoints.take(epoch, size, &read(&path)?, keys, report);
-            }
-            Some(LogName::Entries(object)) => objects.push(object),
+        match AuditObject::parse(&format!("audit/{name}")) {
+            Some(AuditObject::Checkpoint { epoch, size }) => notes.push((epoch, size, path)),
+            Some(AuditObject::Entries { epoch, from, to }) => objects.push(EntriesName { epoch, from, to }),
             None => report.problem("unknown_file", &name, "no object of an audit log has this name"),
         }
+    }
+    let path_of = |object: &EntriesName| {
+        let name = object.to_string();
+        log.join(name.strip_prefix("audit/").unwrap_or(&name))
+    };
+    let mut rotations = Vec::new();
+    for object in &objects {
+        lines(&path_of(object), |line| rotations.extend(rotation_in(line)))?;
+    }
+    let keys = trusted_with(keys, &rotations);
+    let count = notes.len();
+    for (epoch, size, path) in notes {
+        checkpoints.take(epoch, size, &read(&path)?, &keys, report);
     }
     if let Some(database) = checkpoints.database() {
         report.fact(format!("{}: the audit log of database {database}, {count} checkpoints", log.display()));
@@ -96,7 +112,7 @@ fn check_one(log: &Path, keys: &[PublicKey], report: &mut Report) -> Result<()> 
     for epoch in epochs {
         let mut chain = EpochLog::new(epoch, &checkpoints);
         for (object, until) in pieces(&objects, epoch) {
-            lines(&log.join(object.to_string()), |line| chain.line(&object, until, line, report))?;
+            lines(&path_of(&object), |line| chain.line(&object, until, line, report))?;
             chain.end_of_object(&object, until, report);
         }
         chain.finish(report);
@@ -104,16 +120,12 @@ fn check_one(log: &Path, keys: &[PublicKey], report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-/// All files below the folders of epochs.
+/// All files below the folders of epochs, and whatever stands where such a folder should.
 fn files(log: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for epoch in sorted(log)? {
-        if !is_folder(&epoch) {
-            found.push(epoch);
-            continue;
-        }
-        for kind in sorted(&epoch)? {
-            if is_folder(&kind) { found.extend(sorted(&kind)?) } else { found.push(kind) }
+    for kind in KINDS.iter().map(|kind| log.join(kind)).filter(|kind| is_folder(kind)) {
+        for epoch in sorted(&kind)? {
+            if is_folder(&epoch) { found.extend(sorted(&epoch)?) } else { found.push(epoch) }
         }
     }
     Ok(found)

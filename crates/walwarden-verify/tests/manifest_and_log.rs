@@ -151,7 +151,7 @@ impl Bucket {
         bucket.put_entries(2, 12, 13, bodies(11..13));
         for (checkpoint, note) in &bucket.log.checkpoints {
             bucket.put(
-                &format!("{:010}/checkpoint/{:020}", checkpoint.epoch, checkpoint.size),
+                &format!("checkpoint/{:010}/{:020}", checkpoint.epoch, checkpoint.size),
                 &note.to_text(),
             );
         }
@@ -173,12 +173,12 @@ impl Bucket {
 
     fn put_entries(&self, epoch: u64, from: u64, to: u64, bodies: impl Iterator<Item = String>) {
         let text: String = bodies.map(|body| body + "\n").collect();
-        self.put(&format!("{epoch:010}/entries/{from:020}-{to:020}.jsonl"), &text);
+        self.put(&format!("entries/{epoch:010}/{from:020}-{to:020}.jsonl"), &text);
     }
 
     fn put_checkpoint(&self, checkpoint: Checkpoint, seed: u8) {
         let note = sign(&checkpoint.to_text(), KEY_NAME, &key(seed)).unwrap();
-        self.put(&format!("{:010}/checkpoint/{:020}", checkpoint.epoch, checkpoint.size), &note.to_text());
+        self.put(&format!("checkpoint/{:010}/{:020}", checkpoint.epoch, checkpoint.size), &note.to_text());
     }
 
     fn check(&self) -> (u8, Value) {
@@ -216,7 +216,7 @@ fn a_log_with_a_rollback_is_sound() {
 fn every_flipped_bit_of_a_log_is_found() {
     let bucket = Bucket::new();
     let folders =
-        ["0000000001/checkpoint", "0000000001/entries", "0000000002/checkpoint", "0000000002/entries"];
+        ["checkpoint/0000000001", "entries/0000000001", "checkpoint/0000000002", "entries/0000000002"];
     for folder in folders {
         for path in fs::read_dir(bucket.audit().join(folder)).unwrap().map(|entry| entry.unwrap().path()) {
             let sound = fs::read(&path).unwrap();
@@ -242,7 +242,7 @@ fn each_way_to_rewrite_a_log_is_named() {
     let mut lines = bodies(&bucket, 0..4);
     lines.remove(1);
     bucket.put_entries(1, 1, 4, lines.into_iter());
-    bucket.assert_found("gap", "epoch 1, 0000000001/entries", Some(3));
+    bucket.assert_found("gap", "epoch 1, audit/entries/0000000001", Some(3));
 
     // The end is gone, with and without its checkpoint.
     let bucket = Bucket::new();
@@ -263,7 +263,7 @@ fn each_way_to_rewrite_a_log_is_named() {
         lines.push(sealed.body);
     }
     bucket.put_entries(1, 5, 11, lines.into_iter());
-    fs::remove_file(bucket.audit().join(format!("0000000001/entries/{:020}-{:020}.jsonl", 5, 12))).unwrap();
+    fs::remove_file(bucket.audit().join(format!("entries/0000000001/{:020}-{:020}.jsonl", 5, 12))).unwrap();
     bucket.assert_found("root_differs", "epoch 1", Some(10));
     bucket.assert_found("root_differs", "epoch 2", Some(13));
 
@@ -280,18 +280,18 @@ fn each_way_to_rewrite_a_log_is_named() {
 
     // Checkpoints: an older one in the place of another, one of another database, one by another key.
     let bucket = Bucket::new();
-    bucket.put(&format!("0000000001/checkpoint/{:020}", 10), &bucket.log.checkpoints[0].1.to_text());
-    bucket.assert_found("other_checkpoint", "0000000001/checkpoint/00000000000000000010", None);
+    bucket.put(&format!("checkpoint/0000000001/{:020}", 10), &bucket.log.checkpoints[0].1.to_text());
+    bucket.assert_found("other_checkpoint", "checkpoint/0000000001/00000000000000000010", None);
     let bucket = Bucket::new();
     let foreign = Checkpoint { database: uuid::Uuid::from_u128(5), ..bucket.log.checkpoints[2].0 };
     bucket.put_checkpoint(foreign, 2);
-    bucket.assert_found("other_database", "0000000002/checkpoint/00000000000000000013", None);
+    bucket.assert_found("other_database", "checkpoint/0000000002/00000000000000000013", None);
     let bucket = Bucket::new();
     bucket.put_checkpoint(bucket.log.checkpoints[2].0, 3);
-    bucket.assert_found("checkpoint", "0000000002/checkpoint/00000000000000000013", None);
+    bucket.assert_found("checkpoint", "checkpoint/0000000002/00000000000000000013", None);
 
     // What has no business there.
     let bucket = Bucket::new();
-    bucket.put("0000000001/entries/1-4.jsonl", "{}\n");
-    bucket.assert_found("unknown_file", "0000000001/entries/1-4.jsonl", None);
+    bucket.put("entries/0000000001/1-4.jsonl", "{}\n");
+    bucket.assert_found("unknown_file", "entries/0000000001/1-4.jsonl", None);
 }

@@ -13,8 +13,8 @@ use crate::worker::io::Io;
 use crate::worker::remains::{self, Destination};
 use std::time::Duration;
 use uuid::Uuid;
-use walwarden_core::key::SigningKey;
 use walwarden_core::memory::MemoryPlan;
+use walwarden_core::signature::Signer;
 use walwarden_core::{Error, ErrorClass, Result};
 use walwarden_store::{BackupKeys, Plain, Recipients, Sent, Store, Upload};
 
@@ -210,7 +210,7 @@ impl Copies {
         &mut self,
         io: &Io,
         build: &dyn Fn(&Form<'_>) -> Result<Vec<u8>>,
-        key: &SigningKey,
+        signer: &dyn Signer,
     ) -> Result<()> {
         let mut plain: Option<(Vec<u8>, [u8; 64])> = None;
         for index in self.open_ones() {
@@ -219,7 +219,7 @@ impl Copies {
                 (None, Some(signed)) => signed.clone(),
                 _ => {
                     let manifest = build(&copy.form()?)?;
-                    let signature = key.sign(&manifest);
+                    let signature = signer.sign(&manifest)?;
                     (manifest, signature)
                 }
             };
@@ -227,7 +227,7 @@ impl Copies {
                 plain = Some(signed.clone());
             }
             let Some(store) = &copy.store else { return Err(no_such_copy()) };
-            let outcome = proof::manifest(io, store, &copy.keys, &signed.0, signed.1, &key.public());
+            let outcome = proof::manifest(io, store, &copy.keys, &signed.0, signed.1, &signer.public());
             if let Some(copy) = self.all.get_mut(index) {
                 copy.signed = Some(signed);
             }
@@ -237,7 +237,7 @@ impl Copies {
     }
 
     /// Write down which are there; true when all are. Runs in the transaction that completes the job.
-    pub fn record(&self) -> Result<bool> {
+    pub fn record(&self, key_id: &str) -> Result<bool> {
         for (_, copy) in self.open() {
             let (Some(sent), Some((manifest, signature))) = (&copy.sent, &copy.signed) else {
                 return Err(no_such_copy());
@@ -251,7 +251,7 @@ impl Copies {
             let manifest =
                 std::str::from_utf8(manifest).map_err(|_| Error::internal("a manifest is not text"))?;
             backup_copy::set_stored(self.backup, &copy.storage, &stored)?;
-            crate::catalog::manifest::insert(self.backup, &copy.storage, manifest, signature)?;
+            crate::catalog::manifest::insert(self.backup, &copy.storage, manifest, signature, key_id)?;
         }
         Ok(self.all.iter().all(|copy| copy.trouble.is_none()))
     }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use walwarden_core::archive::Toc;
 use walwarden_core::{Error, ErrorClass, Result};
 
+/// What owners of tables have planted runs with their rights, see `pg::table_owner`.
+const AS_TABLE_OWNER: &str = "-c session_preload_libraries=walwarden -c walwarden.as_table_owner=on";
 const PROGRAM: &str = "pg_restore";
 /// How often is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -75,7 +77,7 @@ impl Programs {
     ) -> Result<()> {
         let mut command = self.command()?;
         // No order of tables suits all foreign keys, and triggers have had their effect before the backup.
-        command.env("PGOPTIONS", "-c session_replication_role=replica");
+        command.env("PGOPTIONS", format!("{AS_TABLE_OWNER} -c session_replication_role=replica"));
         command.args(["--single-transaction", &format!("--dbname={}", conninfo(database))]);
         feed(hands, command, toc, blocks, look).map_err(without_context)
     }
@@ -95,7 +97,7 @@ impl Programs {
         let mut command = self.connection.command(PROGRAM)?;
         // What a crash loses is lost with the whole scratch database: the commit that gives it its name is waited for, and
         // with it all that was written before.
-        command.env("PGOPTIONS", "-c synchronous_commit=off");
+        command.env("PGOPTIONS", format!("{AS_TABLE_OWNER} -c synchronous_commit=off"));
         command.arg("--exit-on-error");
         for (is_on, switch) in [
             (self.choices.owner, "--no-owner"),

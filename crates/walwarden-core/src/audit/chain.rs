@@ -25,6 +25,21 @@ pub struct Row<'a> {
     pub columns: Option<Columns<'a>>,
 }
 
+/// What one body says, read without its neighbours: most of the work of a check.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    computed: Sha256Sum,
+    entry: Result<Entry, String>,
+}
+
+impl Reading {
+    /// Reads a body.
+    pub fn of(body: &[u8]) -> Self {
+        let entry = Entry::from_body(body).map_err(|error| error.detail.unwrap_or(error.message));
+        Self { computed: leaf_hash(body), entry }
+    }
+}
+
 /// The columns of a row that repeat what the body says.
 #[derive(Debug, Clone, Copy)]
 pub struct Columns<'a> {
@@ -116,6 +131,11 @@ impl ChainVerifier {
 
     /// Takes the next row and returns all that is wrong with it, and with anchors it went past.
     pub fn push(&mut self, row: &Row<'_>) -> Vec<Problem> {
+        self.push_read(row, Reading::of(row.body))
+    }
+
+    /// The same with the row's body read before, as it can be on any thread.
+    pub fn push_read(&mut self, row: &Row<'_>, reading: Reading) -> Vec<Problem> {
         let mut problems = self.anchors_passed(row.seq);
         let mut report = |kind| problems.push(Problem { seq: row.seq, kind });
 
@@ -126,13 +146,13 @@ impl ChainVerifier {
             report(ProblemKind::OutOfOrder);
         }
 
-        let computed = leaf_hash(row.body);
+        let Reading { computed, entry } = reading;
         let stored = row.hash.map_or(Some(computed), Sha256Sum::from_slice);
         if stored != Some(computed) {
             report(ProblemKind::WrongHash { computed });
         }
 
-        match Entry::from_body(row.body) {
+        match entry {
             Ok(entry) => {
                 // What comes before a gap is not there to be compared with.
                 if row.seq == expected && !self.is_followed_by(&entry) {
@@ -141,7 +161,7 @@ impl ChainVerifier {
                 self.check_body(&entry, row, &mut report);
                 self.newest = Some((entry.at, entry.epoch));
             }
-            Err(error) => report(ProblemKind::MalformedBody(error.detail.unwrap_or(error.message))),
+            Err(why) => report(ProblemKind::MalformedBody(why)),
         }
 
         self.rows += 1;

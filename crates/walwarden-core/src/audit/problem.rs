@@ -74,6 +74,25 @@ pub enum ProblemKind {
         /// The number of the head.
         head: u64,
     },
+    /// What lies where a checkpoint over the entries up to this one belongs cannot be believed.
+    BadCheckpoint {
+        /// Where it lies.
+        storage: String,
+        /// Why.
+        why: String,
+    },
+    /// A checkpoint over the entries up to this one was put into storage and is gone.
+    MissingCheckpoint {
+        /// Where it was.
+        storage: String,
+    },
+    /// What a storage has could not be read, so nothing was compared with it.
+    UnreadableStorage {
+        /// Its name.
+        storage: String,
+        /// Why.
+        why: String,
+    },
 }
 
 impl ProblemKind {
@@ -96,6 +115,9 @@ impl ProblemKind {
             Self::MissingAtEnd { .. } => "missing_at_end",
             Self::HeadDiffers => "head_differs",
             Self::BeyondHead { .. } => "beyond_head",
+            Self::BadCheckpoint { .. } => "bad_checkpoint",
+            Self::MissingCheckpoint { .. } => "missing_checkpoint",
+            Self::UnreadableStorage { .. } => "unreadable_storage",
         }
     }
 }
@@ -128,6 +150,15 @@ impl fmt::Display for ProblemKind {
             Self::MissingAtEnd { head } => write!(f, "the entries from it to the head, {head}, are missing"),
             Self::HeadDiffers => f.write_str("it is not the entry that the head names"),
             Self::BeyondHead { head } => write!(f, "it lies beyond the head, which is {head}"),
+            Self::BadCheckpoint { storage, why } => {
+                write!(f, "its checkpoint in storage \"{storage}\" cannot be believed: {why}")
+            }
+            Self::MissingCheckpoint { storage } => {
+                write!(f, "its checkpoint was put into storage \"{storage}\" and is gone")
+            }
+            Self::UnreadableStorage { storage, why } => {
+                write!(f, "the checkpoints in storage \"{storage}\" could not be read: {why}")
+            }
         }
     }
 }

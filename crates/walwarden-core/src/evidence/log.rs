@@ -7,15 +7,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::report::Report;
-use crate::audit::{Anchor, ChainVerifier, Checkpoint, Entry, Row, SignedNote, leaf_hash};
+use crate::audit::{Anchor, AuditObject, ChainVerifier, Checkpoint, Entry, Row, SignedNote, leaf_hash};
 use crate::error::Result;
 use crate::key::PublicKey;
 use crate::manifest::Sha256Sum;
+use crate::signature::rotation::SignedRotation;
 
-/// An object with entries, by its name in the folder of the log.
+/// An object with entries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntriesName {
     /// The epoch.
@@ -26,46 +29,20 @@ pub struct EntriesName {
     pub to: u64,
 }
 
-/// What a name below the folder `audit` says: `<epoch>/checkpoint/<size>` or `<epoch>/entries/<from>-<to>.jsonl`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogName {
-    /// A checkpoint by epoch and size.
-    Checkpoint(u64, u64),
-    /// Entries.
-    Entries(EntriesName),
-}
-
-impl LogName {
-    /// Reads a name in its one spelling.
-    pub fn parse(name: &str) -> Option<Self> {
-        let mut segments = name.split('/');
-        let (epoch, kind, rest) = (segments.next()?, segments.next()?, segments.next()?);
-        let epoch = epoch.parse().ok()?;
-        let read = match kind {
-            "checkpoint" => Self::Checkpoint(epoch, rest.parse().ok()?),
-            "entries" => {
-                let (from, to) = rest.strip_suffix(".jsonl")?.split_once('-')?;
-                Self::Entries(EntriesName { epoch, from: from.parse().ok()?, to: to.parse().ok()? })
-            }
-            _ => return None,
-        };
-        (read.to_string() == name).then_some(read)
-    }
-}
-
-impl fmt::Display for LogName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Checkpoint(epoch, size) => write!(f, "{epoch:010}/checkpoint/{size:020}"),
-            Self::Entries(name) => name.fmt(f),
-        }
-    }
-}
-
 impl fmt::Display for EntriesName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:010}/entries/{:020}-{:020}.jsonl", self.epoch, self.from, self.to)
+        let Self { epoch, from, to } = *self;
+        AuditObject::Entries { epoch, from, to }.fmt(f)
     }
+}
+
+/// The rotation that an entry tells of, where it holds the statement as the old key signed it: the log itself leads from the
+/// first key to its successors.
+pub fn rotation_in(body: &[u8]) -> Option<SignedRotation> {
+    let entry = Entry::from_body(body).ok().filter(|entry| entry.event == "key.rotated")?;
+    let text = |field: &str| entry.detail.get(field).and_then(Value::as_str);
+    let signature = BASE64_STANDARD.decode(text("signature")?).ok()?;
+    SignedRotation::read(text("statement")?.as_bytes(), &signature).ok()
 }
 
 /// The checkpoints of a log, checked one by one.
@@ -78,7 +55,7 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// Takes the object of this name, and reports what is wrong with it alone.
     pub fn take(&mut self, epoch: u64, size: u64, bytes: &[u8], keys: &[PublicKey], report: &mut Report) {
-        let place = LogName::Checkpoint(epoch, size);
+        let place = AuditObject::Checkpoint { epoch, size };
         let checkpoint = match read_checkpoint(bytes, keys) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return report.problem("checkpoint", place, error),

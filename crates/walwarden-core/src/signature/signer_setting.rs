@@ -85,7 +85,7 @@ pub fn excerpt(said: &str) -> String {
     line
 }
 
-/// The signature that a command wrote: 64 bytes as they are, or in base64 with white space around.
+/// The signature that a command wrote: 64 bytes as they are, or in base64, in however many lines.
 ///
 /// # Errors
 /// `Key` when it is neither.
@@ -93,7 +93,8 @@ pub fn signature_of_output(output: &[u8]) -> Result<[u8; SIGNATURE_LENGTH]> {
     if let Ok(raw) = output.try_into() {
         return Ok(raw);
     }
-    BASE64_STANDARD.decode(output.trim_ascii()).ok().and_then(|raw| raw.try_into().ok()).ok_or_else(|| {
+    let digits: Vec<u8> = output.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    BASE64_STANDARD.decode(digits).ok().and_then(|raw| raw.try_into().ok()).ok_or_else(|| {
         Error::new(ErrorClass::Key, "the signer gave no signature").detail(format!(
             "It wrote {} bytes, which are neither a raw Ed25519 signature nor one in base64.",
             output.len()
@@ -165,7 +166,9 @@ mod tests {
         assert_eq!(signature_of_output(&raw).unwrap(), raw);
         let text = format!("{}\n", BASE64_STANDARD.encode(raw));
         assert_eq!(signature_of_output(text.as_bytes()).unwrap(), raw);
-        for wrong in [&raw[..63], b"", b"\n", text[..40].as_bytes(), b"error: no key"] {
+        let (first, second) = text.split_at(76);
+        assert_eq!(signature_of_output(format!("{first}\n{second}").as_bytes()).unwrap(), raw);
+        for wrong in [&raw[..63], b"", b"\n", &text.as_bytes()[..40], b"error: no key"] {
             let error = signature_of_output(wrong).unwrap_err();
             assert!(!format!("{error:?}").contains("no key"), "{error:?}");
         }

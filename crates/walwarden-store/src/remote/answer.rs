@@ -10,7 +10,7 @@
 use std::error::Error as StdError;
 
 use object_store::client::{HttpError, HttpErrorKind};
-use walwarden_core::ErrorClass;
+use walwarden_core::{Error, ErrorClass};
 
 use crate::failure::Failure;
 use crate::remote::listing::NoListing;
@@ -41,6 +41,8 @@ const CHECK_LOCK: &str =
     "Give the bucket Object Lock, or leave the storage options \"lock_mode\" and \"lock_days\" out.";
 const CHECK_CERTIFICATE: &str =
     "Install the certificate authority of the storage service in the operating system's trust store.";
+
+const CHECK_ALLOWED: &str = "An administrator can allow it with the setting walwarden.storage_allow.";
 
 /// Judges an error of the client library.
 pub(crate) fn judge(error: &object_store::Error) -> Failure {
@@ -82,6 +84,9 @@ pub(crate) fn judge_transport(error: &HttpError) -> Failure {
                 .hint("The storage service lacks something that finding backups needs: ListObjectsV2.");
         }
         None => {}
+    }
+    if let Some(refused) = find::<Error>(error).filter(|error| error.class == ErrorClass::NotPermitted) {
+        return Failure::new(refused.class, &refused.message).hint(CHECK_ALLOWED);
     }
     let text = chain(error);
     let failure = Failure::new(ErrorClass::StorageUnreachable, &text);
@@ -227,6 +232,18 @@ fn element(xml: &str, name: &str) -> Option<String> {
         .replace("&apos;", "'")
         .replace("&amp;", "&");
     Some(plain.trim().to_owned())
+}
+
+/// The first cause of this type.
+fn find<E: StdError + 'static>(error: &HttpError) -> Option<&E> {
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        if let Some(found) = current.downcast_ref() {
+            return Some(found);
+        }
+        cause = current.source();
+    }
+    None
 }
 
 /// The texts of an error and its causes; each says one more thing.

@@ -8,10 +8,8 @@ use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
-use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
-    HttpService, ReqwestConnector,
+    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
 
 /// How a request for a listing is known by its query: of S3 and Google, of Azure.
@@ -19,10 +17,6 @@ const LISTINGS: [&str; 2] = ["list-type=2", "comp=list&"];
 
 /// A page has at most 1,000 keys of 1,024 bytes.
 const MAX_PAGE: usize = 16 << 20;
-
-/// Makes connections whose listings are listings.
-#[derive(Debug)]
-pub(crate) struct CheckedListings;
 
 #[derive(Debug)]
 struct Checked(HttpClient);
@@ -36,10 +30,9 @@ pub(crate) enum NoListing {
     WithoutEnd,
 }
 
-impl HttpConnector for CheckedListings {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        ReqwestConnector::default().connect(options).map(|client| HttpClient::new(Checked(client)))
-    }
+/// The same connections, whose listings are listings.
+pub(crate) fn checked(client: HttpClient) -> HttpClient {
+    HttpClient::new(Checked(client))
 }
 
 impl HttpService for Checked {

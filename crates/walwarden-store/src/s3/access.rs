@@ -11,17 +11,18 @@ use object_store::aws::{
     AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, Checksum as ClientChecksum,
     S3ConditionalPut,
 };
-use object_store::client::{HttpClient, HttpConnector};
+use object_store::client::HttpClient;
 use object_store::signer::{HeaderMap, HeaderName, HeaderValue};
-use object_store::{ClientOptions, StaticCredentialProvider, aws::AwsCredential};
+use object_store::{StaticCredentialProvider, aws::AwsCredential};
 use url::Url;
 use walwarden_core::{Error, ErrorClass, Result};
+use walwarden_reach::AllowList;
 
 use crate::credentials::Identity;
 use crate::failure::one_line;
 use crate::options::{Checksum, Encryption, ObjectLock, S3Options};
 use crate::remote::client_options::{client_options, no_retries};
-use crate::remote::listing::CheckedListings;
+use crate::remote::connection::Shared;
 
 /// What servers take for the default region.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -35,7 +36,7 @@ pub(super) struct Access {
     options: S3Options,
     region: String,
     credentials: AwsCredentialProvider,
-    http: HttpClient,
+    http: Shared,
     customer_key: Option<CustomerKey>,
 }
 
@@ -46,16 +47,6 @@ struct CustomerKey {
     md5: String,
 }
 
-/// Connections that are there already.
-#[derive(Debug)]
-struct Shared(HttpClient);
-
-impl HttpConnector for Shared {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(self.0.clone())
-    }
-}
-
 impl Access {
     /// Of the environment, nothing has a part in it but what is in `identity`, and the usual variables that name a proxy.
     /// The client is for everything that needs no header of its own.
@@ -64,10 +55,12 @@ impl Access {
         options: &S3Options,
         default_region: Option<&str>,
         identity: Identity,
+        allow: &AllowList,
     ) -> Result<(Self, AmazonS3)> {
-        let region = options.region.as_deref().or(default_region).unwrap_or(DEFAULT_REGION).to_owned();
+        let region = region(options, default_region).to_owned();
         let unusable = |error: object_store::Error| unusable(bucket, &error);
-        let http = CheckedListings.connect(&options.client_options()).map_err(unusable)?;
+        let base = bucket_url(bucket, options, &region)?;
+        let http = Shared::open(&base, &[], allow, options.allow_http, options.timeout)?;
         let customer_key = customer_key(options, &identity)?;
         let credentials = match identity {
             Identity::Profile(keys) => Arc::new(StaticCredentialProvider::new(AwsCredential {
@@ -75,14 +68,13 @@ impl Access {
                 secret_key: keys.secret_access_key,
                 token: keys.session_token,
             })) as AwsCredentialProvider,
-            // The client knows how to follow the variables; what it has found is shared by all others.
+            // A client knows how to follow the variables, to hosts that they name; what it has found is shared by all others.
             Identity::Environment(variables) => {
                 let builder = AmazonS3Builder::new()
                     .with_bucket_name(bucket)
                     .with_region(&region)
                     .with_retry(no_retries())
-                    .with_http_connector(CheckedListings)
-                    .with_client_options(options.client_options());
+                    .with_client_options(client_options(options.allow_http, options.timeout));
                 let builder = variables.into_iter().try_fold(builder, |builder, (name, value)| {
                     let key: AmazonS3ConfigKey = name
                         .to_ascii_lowercase()
@@ -118,7 +110,7 @@ impl Access {
     }
 
     pub(super) fn http(&self) -> HttpClient {
-        self.http.clone()
+        self.http.0.clone()
     }
 
     /// What must not be shown, besides credentials.
@@ -163,13 +155,7 @@ impl Access {
 
     /// The URL of the bucket, without a slash at its end.
     pub(super) fn bucket_url(&self) -> Result<String> {
-        let Self { bucket, region, .. } = self;
-        match (&self.options.endpoint, self.options.path_style) {
-            (Some(endpoint), true) => Ok(format!("{endpoint}/{bucket}")),
-            (Some(endpoint), false) => with_bucket_host(endpoint, bucket),
-            (None, true) => Ok(format!("https://s3.{region}.amazonaws.com/{bucket}")),
-            (None, false) => Ok(format!("https://{bucket}.s3.{region}.amazonaws.com")),
-        }
+        bucket_url(&self.bucket, &self.options, &self.region)
     }
 
     /// A client that adds these headers to its requests, and signs them.
@@ -185,8 +171,10 @@ impl Access {
             .with_disable_bulk_delete(true)
             .with_disable_tagging(options.tags.is_empty())
             .with_retry(no_retries())
-            .with_http_connector(Shared(self.http.clone()))
-            .with_client_options(options.client_options().with_default_headers(headers));
+            .with_http_connector(self.http.clone())
+            .with_client_options(
+                client_options(options.allow_http, options.timeout).with_default_headers(headers),
+            );
         if let Some(endpoint) = &options.endpoint {
             let address =
                 if options.path_style { endpoint.clone() } else { with_bucket_host(endpoint, &self.bucket)? };
@@ -232,9 +220,18 @@ impl Access {
     }
 }
 
-impl S3Options {
-    fn client_options(&self) -> ClientOptions {
-        client_options(self.allow_http, self.timeout)
+/// The region that requests are signed for.
+pub(super) fn region<'a>(options: &'a S3Options, default_region: Option<&'a str>) -> &'a str {
+    options.region.as_deref().or(default_region).unwrap_or(DEFAULT_REGION)
+}
+
+/// The URL of a bucket, without a slash at its end.
+pub(super) fn bucket_url(bucket: &str, options: &S3Options, region: &str) -> Result<String> {
+    match (&options.endpoint, options.path_style) {
+        (Some(endpoint), true) => Ok(format!("{endpoint}/{bucket}")),
+        (Some(endpoint), false) => with_bucket_host(endpoint, bucket),
+        (None, true) => Ok(format!("https://s3.{region}.amazonaws.com/{bucket}")),
+        (None, false) => Ok(format!("https://{bucket}.s3.{region}.amazonaws.com")),
     }
 }
 

@@ -18,6 +18,7 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use serde_json::json;
 use tokio::net::TcpListener;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Location, RetryPolicy, StorageOptions, Store};
 
 pub const KEY: &str = "test-key";
@@ -184,7 +185,14 @@ impl FaultServer {
     pub fn store_with(&self, bucket: &str, secret: &str, policy: RetryPolicy) -> Store {
         let location = Location::parse(&format!("s3://{bucket}/some/prefix")).unwrap();
         let options = StorageOptions::parse(&location, &self.options()).unwrap();
-        Store::open_with_policy(&location, &options, &credentials(KEY, secret), policy).unwrap()
+        Store::open_with_policy(
+            &location,
+            &options,
+            &credentials(KEY, secret),
+            &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+            policy,
+        )
+        .unwrap()
     }
 
     /// A store with more options.
@@ -195,7 +203,14 @@ impl FaultServer {
             options[name] = value.clone();
         }
         let options = StorageOptions::parse(&location, &options).unwrap();
-        Store::open_with_policy(&location, &options, source, quick()).unwrap()
+        Store::open_with_policy(
+            &location,
+            &options,
+            source,
+            &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+            quick(),
+        )
+        .unwrap()
     }
 }
 

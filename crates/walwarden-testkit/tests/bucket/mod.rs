@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use walwarden_core::Result;
+use walwarden_reach::{AllowList, Purpose};
 use walwarden_store::{CredentialSource, Location, StorageOptions, Store, UploadItem, Uploaded};
 use walwarden_testkit::{S3Client, S3Server};
 
@@ -69,7 +70,12 @@ impl Bucket {
         }
         let options = StorageOptions::parse(&location, &options)?;
         let credentials = CredentialSource::from_variables([], Some(self.credentials(access, secret)));
-        Store::open(&location, &options, &credentials)
+        Store::open(
+            &location,
+            &options,
+            &credentials,
+            &AllowList::parse(Purpose::Storage, "127.0.0.1").unwrap(),
+        )
     }
 
     fn credentials(&self, access: &str, secret: &str) -> PathBuf {

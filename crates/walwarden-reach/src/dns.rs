@@ -2,7 +2,7 @@
 //! exactly the addresses that were judged, so a name that changes its mind in between gains nothing.
 
 use crate::allow::AllowList;
-use crate::target::Target;
+use crate::host::Host;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -32,33 +32,48 @@ impl Lookup for SystemLookup {
     }
 }
 
-/// Resolves the name of one target, and gives its addresses only if a request may go to every one of them.
-pub(crate) struct Judge {
-    pub(crate) target: Target,
-    pub(crate) allow: AllowList,
-    pub(crate) lookup: Arc<dyn Lookup>,
+/// Resolves the name of one host, and gives its addresses only if a request may go to every one of them.
+#[derive(Clone)]
+pub struct JudgedResolver(Arc<Judge>);
+
+struct Judge {
+    host: Host,
+    allow: AllowList,
+    lookup: Arc<dyn Lookup>,
+    /// Names of other hosts, which nobody who defines storages or webhooks has chosen.
+    unjudged: Vec<String>,
+}
+
+impl JudgedResolver {
+    /// For requests to this host. Those in `unjudged`, in lower case, are a proxy's or the like: chosen by an administrator, and
+    /// reached wherever they are.
+    pub fn new(host: Host, allow: AllowList, lookup: Arc<dyn Lookup>, unjudged: Vec<String>) -> Self {
+        Self(Arc::new(Judge { host, allow, lookup, unjudged }))
+    }
 }
 
 impl Judge {
     async fn addresses(&self, name: String) -> Result<Vec<IpAddr>> {
-        let destination = self.target.destination();
+        let purpose = self.allow.purpose();
         let unknown = |detail: String| {
-            Error::new(ErrorClass::NotFound, "could not find the webhook's host").detail(detail)
+            Error::new(ErrorClass::NotFound, format!("could not find the {purpose}'s host")).detail(detail)
         };
-        if destination.name != Some(name.as_str()) {
-            return Err(Error::internal("asked for the address of another host than the webhook's"));
+        let is_ours = self.host.name() == Some(name.as_str());
+        if !is_ours && !self.unjudged.contains(&name) {
+            return Err(Error::internal(format!(
+                "asked for the address of another host than the {purpose}'s"
+            )));
         }
         let found = self.lookup.lookup(name).await.map_err(|cause| unknown(cause.to_string()))?;
         if found.is_empty() {
             return Err(unknown("The name has no address.".to_owned()));
         }
-        self.allow.judge(destination, &found)?;
+        if is_ours {
+            self.allow.judge(&self.host, &found)?;
+        }
         Ok(found)
     }
 }
-
-/// The same for the client.
-pub(crate) struct JudgedResolver(pub(crate) Arc<Judge>);
 
 impl Resolve for JudgedResolver {
     fn resolve(&self, name: Name) -> Resolving {
