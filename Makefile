@@ -50,7 +50,8 @@ clippy:
 	@scripts/clippy
 
 shellcheck:
-	shellcheck --external-sources .ci/run $$(grep --files-with-matches --recursive -e '^#!/usr/bin/env bash' -e '^# shellcheck shell=bash' scripts)
+	shellcheck --external-sources .ci/run $$(grep --files-with-matches --recursive -e '^#!/usr/bin/env bash' -e '^# shellcheck shell=bash' scripts) \
+		crates/walwarden-core/src/evidence/verify.sh
 
 deny: ## licences, duplicate and forbidden crates, where they come from, known vulnerabilities
 	@scripts/deny

@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod capacity;
 pub mod discovery;
 pub mod error;
+pub mod evidence;
 pub mod examination;
 pub mod filter;
 pub mod globals;

@@ -204,6 +204,55 @@ fn depth_is_bounded() {
     }
 }
 
+/// What readers of JSON disagree about, or fall over.
+const HOSTILE: [&str; 22] = [
+    r#""\ud800""#,
+    r#""\udc00""#,
+    r#""\ud800\ud800""#,
+    r#""\ud800x""#,
+    r#""\udc00\ud800""#,
+    r#""\u00e9""#,
+    r#""\uD83D\uDE00""#,
+    r#""\x41""#,
+    "\"\t\"",
+    "\"\u{1}\"",
+    r#"{"a":1,"a":1}"#,
+    r#"{"a":1,"\u0061":2}"#,
+    r#"{"a":{"b":1,"b":1}}"#,
+    "1e400",
+    "-0",
+    "01",
+    "+1",
+    "NaN",
+    "Infinity",
+    "[1,]",
+    "[1]/**/",
+    "'a'",
+];
+
+#[test]
+fn hostile_json_is_refused() {
+    for hostile in HOSTILE {
+        assert_eq!(decode(hostile.as_bytes()).unwrap_err().class, ErrorClass::Archive, "{hostile}");
+        // The same in a manifest, in a field that this version does not know and in one that it does.
+        refusal("\"key_id\"", &format!("\"keep\":{hostile},\"key_id\""));
+        refusal("\"name\":\"plpgsql\"", &format!("\"name\":{hostile}"));
+    }
+    for depth in [MAX_DEPTH + 2, 127, 128, 129, 100_000] {
+        let nested = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        assert_eq!(decode(nested.as_bytes()).unwrap_err().class, ErrorClass::Archive, "{depth}");
+        refusal("\"key_id\"", &format!("\"keep\":{nested},\"key_id\""));
+        // Never closed.
+        assert!(decode("[".repeat(depth).as_bytes()).is_err());
+        assert!(parse(&b"{\"a\":".repeat(depth)).is_err());
+    }
+    let not_utf_8: [&[u8]; 4] = [b"\xed\xa0\x80", b"\"\xed\xa0\x80\"", b"\"\xc0\xaf\"", b"\xff\xfe{\0}\0"];
+    for bytes in not_utf_8.into_iter().chain([&b"\xef\xbb\xbf{}"[..], b"{}\0"]) {
+        assert_eq!(decode(bytes).unwrap_err().class, ErrorClass::Archive, "{bytes:?}");
+        assert_eq!(parse(bytes).unwrap_err().class, ErrorClass::Archive, "{bytes:?}");
+    }
+}
+
 fn arb_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),

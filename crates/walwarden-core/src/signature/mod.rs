@@ -8,6 +8,7 @@
 //! Who holds the key is left open: each form asks a [`Signer`] for signatures over bytes that it makes itself.
 
 pub mod agent;
+pub mod check;
 pub mod minisign;
 pub mod rotation;
 pub mod signer_setting;
