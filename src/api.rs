@@ -8,6 +8,7 @@ pub mod backup;
 mod blocks;
 pub mod database;
 pub mod discover;
+pub mod evidence;
 pub mod job;
 pub mod key;
 mod options;

@@ -8,6 +8,7 @@ pub mod backup_copy;
 pub mod checkpoint;
 pub mod database;
 pub mod discovered;
+pub mod evidence;
 pub mod job;
 pub mod key;
 pub mod manifest;

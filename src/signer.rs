@@ -99,7 +99,6 @@ pub fn take() -> Result<ClusterSigner> {
 }
 
 /// The same in a session, within its transaction.
-#[expect(dead_code, reason = "nothing signs in a session yet")]
 pub fn take_in_session() -> Result<ClusterSigner> {
     loop {
         let presented = present(&key::known()?)?;

@@ -8,5 +8,6 @@ pgrx::extension_sql_file!("../sql/triggers.sql", name = "triggers", requires = [
 pgrx::extension_sql_file!("../sql/keys.sql", name = "keys", requires = ["triggers"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["keys"]);
 pgrx::extension_sql_file!("../sql/report.sql", name = "report", requires = ["views"]);
-pgrx::extension_sql_file!("../sql/install.sql", name = "install", requires = ["report"]);
+pgrx::extension_sql_file!("../sql/evidence.sql", name = "evidence", requires = ["report"]);
+pgrx::extension_sql_file!("../sql/install.sql", name = "install", requires = ["evidence"]);
 pgrx::extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

@@ -15,6 +15,7 @@ pub mod compression;
 pub mod copier;
 pub mod copy;
 pub mod entry;
+pub mod evidence;
 pub mod examiner;
 mod follower;
 mod installed;

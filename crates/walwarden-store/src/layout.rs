@@ -95,6 +95,11 @@ impl Layout {
         format!("{}/{}", self.folder(), AuditObject::CHECKPOINTS)
     }
 
+    /// The key of an evidence bundle by its name.
+    pub fn evidence_key(&self, name: &str) -> String {
+        format!("{}/evidence/{name}", self.folder())
+    }
+
     /// The folder of all objects of the database.
     pub fn folder(&self) -> String {
         format!("org/{}/db/{}", self.organization, self.database_id.hyphenated())
@@ -121,6 +126,9 @@ mod tests {
         assert_eq!(encrypted.archive, format!("{stem}.dump.age"));
         assert_eq!(encrypted.globals, format!("{stem}.globals.sql.age"));
         assert_eq!((&encrypted.manifest, &encrypted.signature), (&keys.manifest, &keys.signature));
+        let evidence = layout.evidence_key("job.tar");
+        assert_eq!(evidence, "org/default/db/00000000-0000-0000-0000-000000000001/evidence/job.tar");
+        validate_key(&evidence).unwrap();
         let checkpoint = AuditObject::Checkpoint { epoch: 1, size: 42 };
         let checkpoint_key = layout.audit_key(&checkpoint);
         assert_eq!(
