@@ -33,4 +33,5 @@ pub mod table_owner;
 pub mod text;
 pub mod toc_only;
 pub mod transaction;
+mod utility;
 pub mod waker;

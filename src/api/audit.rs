@@ -1,6 +1,6 @@
 //! The audit chain: append (for the triggers), check, and settle a fork.
 
-use super::job::required;
+use super::job::{require_reason, required};
 use crate::catalog::{anchor, audit, database, key};
 use crate::error::report;
 use crate::pg::text::Text;
@@ -14,9 +14,6 @@ use uuid::Uuid;
 use walwarden_core::audit::{Problem, ProblemKind};
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 use walwarden_store::Layout;
-
-/// The longest reason that is kept, characters.
-const LONGEST_REASON: usize = 1000;
 
 /// Append one entry; for the triggers that keep state and audit together.
 #[pg_extern(sql = false)]
@@ -100,10 +97,7 @@ pub fn begin_epoch(reason: Option<Text>) -> Result<i64, ErrorReport> {
 }
 
 fn settle(reason: &str) -> CoreResult<i64> {
-    if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
-        return Err(Error::invalid(format!("a reason of 1 to {LONGEST_REASON} characters must be given"))
-            .hint("It stands in the audit chain."));
-    }
+    require_reason(reason)?;
     database::identity()?.require_this_database()?;
     let forks = anchor::forks()?;
     let Some(newest) = forks.iter().map(|fork| fork.lost.to_epoch).max() else {

@@ -1,6 +1,6 @@
 //! Backups that are there: what becomes of them, deleting them, fetching them.
 
-use super::job::{duration, require_jobs_run, required, to_core, to_sql};
+use super::job::{duration, require_jobs_run, require_reason, required, to_core, to_sql};
 use crate::catalog::{backup, database, job, retention, schedule};
 use crate::error::report;
 use crate::pg::server;
@@ -14,9 +14,6 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 use walwarden_core::manifest;
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
-
-/// The longest reason that is kept, characters.
-const LONGEST_REASON: usize = 1000;
 
 /// What the retention of a schedule keeps and deletes, and why, the newest first. Nothing is deleted by asking.
 #[pg_extern(sql = false)]
@@ -47,14 +44,7 @@ pub fn delete_backup(job: Option<pgrx::Uuid>, reason: Option<Text>) -> Result<()
 
 fn expire(id: Uuid, reason: &str) -> CoreResult<()> {
     require_jobs_run()?;
-    if reason.is_empty() {
-        return Err(
-            Error::invalid("a reason must be given").hint("It stands in the history and in the audit chain.")
-        );
-    }
-    if reason.chars().count() > LONGEST_REASON {
-        return Err(Error::invalid(format!("the reason is longer than {LONGEST_REASON} characters")));
-    }
+    require_reason(reason)?;
     let found = backup::find(id, None)?;
     if found.is_discovered {
         return Err(Error::new(ErrorClass::WrongState, format!("backup {id} was discovered, not made here"))

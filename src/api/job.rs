@@ -289,6 +289,22 @@ pub fn _refuse_transaction_block(what: Text) -> Result<(), ErrorReport> {
     Ok(())
 }
 
+/// The longest reason that is kept, characters.
+const LONGEST_REASON: usize = 1000;
+
+/// That a reason is given, and not too long.
+pub fn require_reason(reason: &str) -> CoreResult<()> {
+    if reason.is_empty() {
+        return Err(
+            Error::invalid("a reason must be given").hint("It stands in the history and in the audit chain.")
+        );
+    }
+    if reason.chars().count() > LONGEST_REASON {
+        return Err(Error::invalid(format!("the reason is longer than {LONGEST_REASON} characters")));
+    }
+    Ok(())
+}
+
 /// An argument that may not be NULL.
 pub fn required<T>(what: &str, value: Option<T>) -> CoreResult<T> {
     value.ok_or_else(|| Error::invalid(format!("{what} must not be NULL")))

@@ -3,6 +3,7 @@
 use crate::catalog::storage::Storage;
 use crate::pg::{clock, server, sql};
 use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
 use walwarden_core::audit::anchoring::Lost;
 use walwarden_core::{Error, Result};
 
@@ -43,28 +44,27 @@ fn due_condition() -> String {
 /// The storages that are due.
 pub fn due() -> Result<Vec<Anchored>> {
     // While a fork is open nothing is signed.
-    select(&format!(
-        "WHERE {USED} AND {} AND NOT EXISTS (SELECT FROM walwarden.audit_fork) ORDER BY s.name",
-        due_condition()
-    ))
+    select(
+        &format!(
+            "WHERE {USED} AND {} AND NOT EXISTS (SELECT FROM walwarden.audit_fork) ORDER BY s.name",
+            due_condition()
+        ),
+        &[],
+    )
 }
 
 /// One storage.
 pub fn find(name: &str) -> Result<Option<Anchored>> {
-    let found = select_with("WHERE s.name = $1", &[Some(name)])?;
+    let found = select("WHERE s.name = $1", &[Some(name)])?;
     Ok(found.into_iter().next())
 }
 
 /// Every storage that may have checkpoints.
 pub fn all() -> Result<Vec<Anchored>> {
-    select(&format!("WHERE {USED} ORDER BY s.name"))
+    select(&format!("WHERE {USED} ORDER BY s.name"), &[])
 }
 
-fn select(conditions: &str) -> Result<Vec<Anchored>> {
-    select_with(conditions, &[])
-}
-
-fn select_with(conditions: &str, parameters: &[Option<&str>]) -> Result<Vec<Anchored>> {
+fn select(conditions: &str, parameters: &[Option<&str>]) -> Result<Vec<Anchored>> {
     sql::query(
         &format!(
             "SELECT s.name, s.url, s.options::text, a.epoch, a.size, coalesce(a.exported_to, 0), coalesce(a.tries, 0), a.timeline \
@@ -178,6 +178,16 @@ pub struct Fork {
     pub lost: Lost,
     /// The newest of them.
     pub note: String,
+}
+
+impl Fork {
+    /// As it stands in the entries and alerts that tell it.
+    pub fn to_detail(&self) -> Map<String, Value> {
+        let mut detail = self.lost.to_detail();
+        detail.insert("storage".to_owned(), self.storage.as_str().into());
+        detail.insert("checkpoint".to_owned(), self.note.as_str().into());
+        detail
+    }
 }
 
 /// The forks that nobody has settled.

@@ -76,6 +76,16 @@ impl Claim {
         })
     }
 
+    /// Take one of a few places that are numbered from 0; false if all are taken.
+    pub fn try_take_one(places: u32, numbered: fn(u32) -> Self) -> Result<bool> {
+        for number in 0..places {
+            if numbered(number).try_take()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Wait for it, and have it until the end of this transaction.
     pub fn wait_until_commit(self) -> Result<()> {
         let tag = self.tag();

@@ -9,6 +9,7 @@
 
 use super::copy_in::copy_as_owner;
 use super::role::{self, as_restricted};
+use super::utility::UtilityCall;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::{PgList, pg_guard, pg_sys};
 use std::ffi::{CStr, c_void};
@@ -138,44 +139,26 @@ unsafe extern "C-unwind" fn process_utility(
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: PostgreSQL passes a live plan; the previous hook and the standard function get exactly what we got.
+    let call = UtilityCall {
+        planned,
+        text,
+        read_only_tree,
+        context,
+        parameters,
+        environment,
+        destination,
+        completion,
+    };
+    // SAFETY: as PostgreSQL gave it, and the hook that was there before.
     let run = || unsafe {
-        match PREVIOUS {
-            Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                previous(
-                    planned,
-                    text,
-                    read_only_tree,
-                    context,
-                    parameters,
-                    environment,
-                    destination,
-                    completion,
-                );
-            }),
-            None => pg_sys::standard_ProcessUtility(
-                planned,
-                text,
-                read_only_tree,
-                context,
-                parameters,
-                environment,
-                destination,
-                completion,
-            ),
-        }
+        call.pass_on(PREVIOUS);
         Ok(())
     };
-    // SAFETY: as above; what the client sends is read by COPY itself.
+    // SAFETY: PostgreSQL passes a live plan; what the client sends is read by COPY itself.
     let outcome = unsafe {
         let statement = (*planned).utilityStmt;
         if let Some(copy) = copy_from_client(statement) {
-            copy_as_owner(copy, None).map(|rows| {
-                if !completion.is_null() {
-                    (*completion).commandTag = pg_sys::CommandTag::CMDTAG_COPY;
-                    (*completion).nprocessed = rows;
-                }
-            })
+            copy_as_owner(copy, None).map(|rows| call.complete(pg_sys::CommandTag::CMDTAG_COPY, rows))
         } else {
             match owner_of_code(statement) {
                 Some(owner) => as_restricted(owner, run),

@@ -6,6 +6,7 @@
 //! whole or for some of a table's blocks, in parallel and under the same snapshot. pg_dump's LOCK TABLE is answered
 //! without locking, and the session joins the copiers' lock group before its first transaction takes a lock.
 
+use super::utility::UtilityCall;
 use super::{lock_group, raw};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::{pg_guard, pg_sys};
@@ -64,8 +65,17 @@ unsafe extern "C-unwind" fn process_utility(
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: PostgreSQL passes a live plan and its source text; the previous hook and the standard function get
-    // exactly what we got.
+    let call = UtilityCall {
+        planned,
+        text,
+        read_only_tree,
+        context,
+        parameters,
+        environment,
+        destination,
+        completion,
+    };
+    // SAFETY: PostgreSQL passes a live plan and its source text.
     unsafe {
         if is_transaction((*planned).utilityStmt) {
             // Here, because the session holds no lock between transactions. A second try does nothing.
@@ -73,36 +83,10 @@ unsafe extern "C-unwind" fn process_utility(
         } else if let Some(secret) = crate::guc::text(&crate::guc::TOC_ONLY)
             && let Some(tag) = answer((*planned).utilityStmt, &secret, || statement_text(planned, text))
         {
-            if !completion.is_null() {
-                (*completion).commandTag = tag;
-                (*completion).nprocessed = 1;
-            }
+            call.complete(tag, 1);
             return;
         }
-        match PREVIOUS {
-            Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                previous(
-                    planned,
-                    text,
-                    read_only_tree,
-                    context,
-                    parameters,
-                    environment,
-                    destination,
-                    completion,
-                );
-            }),
-            None => pg_sys::standard_ProcessUtility(
-                planned,
-                text,
-                read_only_tree,
-                context,
-                parameters,
-                environment,
-                destination,
-                completion,
-            ),
-        }
+        call.pass_on(PREVIOUS);
     }
 }
 

@@ -95,10 +95,8 @@ fn anchor() -> Result<()> {
 fn take_place() -> Result<bool> {
     let deadline = Instant::now() + if shared::available() { Duration::ZERO } else { WAIT_FOR_PLACE };
     loop {
-        for number in 0..MOST_AT_ONCE {
-            if Claim::Anchoring(number).try_take()? {
-                return Ok(true);
-            }
+        if Claim::try_take_one(MOST_AT_ONCE, Claim::Anchoring)? {
+            return Ok(true);
         }
         if Instant::now() >= deadline {
             return Ok(false);
@@ -115,12 +113,11 @@ struct Run {
 
 impl Run {
     fn anchor(&self, due: Vec<Anchored>) -> Result<()> {
-        let keys = while_installed(key::known_public)?.ok_or_else(dropped)?;
+        let found = while_installed(|| Ok((key::known_public()?, audit::standing()?.epoch)))?;
+        let (keys, epoch) = found.ok_or_else(dropped)?;
         let mut surveys = Vec::new();
         for storage in due {
-            let survey = while_installed(audit::standing)?.ok_or_else(dropped).and_then(|standing| {
-                Survey::make(&self.io, &self.layout, self.database, &storage, &keys, standing.epoch)
-            });
+            let survey = Survey::make(&self.io, &self.layout, self.database, &storage, &keys, epoch);
             if let Some(survey) = self.unless_failed(&storage, survey)? {
                 surveys.push((storage, survey));
             }
@@ -157,7 +154,8 @@ impl Run {
             for problem in &survey.problems {
                 let name = &storage.storage.name;
                 pgrx::log!("walwarden: the audit chain in storage \"{name}\": {problem}");
-                while_installed(|| tell_problem(&format!("storage \"{name}\": {problem}"), name))?;
+                let detail = serde_json::json!({ "storage": name });
+                while_installed(|| tell_problem(&format!("storage \"{name}\": {problem}"), detail))?;
             }
         }
         let newest_epoch = surveys.iter().filter_map(|(_, survey)| survey.newest_epoch()).max();
@@ -247,19 +245,18 @@ fn grow(tree: &mut MerkleTree, to: u64, sizes: &BTreeSet<u64>) -> Result<BTreeMa
     Ok(roots)
 }
 
-/// A new epoch, whose first entries say what was lost. Gives the epoch.
+/// A new epoch, whose first entries say what was lost.
 pub fn begin_epoch(epoch: u64, set_back: &[Fork], reason: Option<&str>) -> Result<()> {
     audit::begin_epoch(epoch)?;
     let mut told: Vec<Lost> = Vec::new();
-    for Fork { storage, lost, note } in set_back {
+    for fork in set_back {
+        let lost = &fork.lost;
         // Storages that have the same say the same.
         if told.contains(lost) {
             continue;
         }
         told.push(*lost);
-        let mut detail = lost.to_detail();
-        detail.insert("storage".to_owned(), storage.as_str().into());
-        detail.insert("checkpoint".to_owned(), note.as_str().into());
+        let mut detail = fork.to_detail();
         if let Some(reason) = reason {
             detail.insert("reason".to_owned(), reason.into());
         }
@@ -270,13 +267,7 @@ pub fn begin_epoch(epoch: u64, set_back: &[Fork], reason: Option<&str>) -> Resul
             "audit entries {} to {} are lost: this database was set back; epoch {epoch} begins",
             lost.first, lost.last
         );
-        alert(&Alert {
-            event: "audit.problem",
-            schedule: None,
-            severity: Severity::Critical,
-            message: &message,
-            detail,
-        })?;
+        tell_problem(&message, detail)?;
     }
     Ok(())
 }
@@ -286,11 +277,8 @@ fn tell_forks(forks: &[Fork]) -> Result<()> {
         if !anchor::note_fork(fork)? {
             continue;
         }
-        let Fork { storage, lost, note } = fork;
-        let mut detail = lost.to_detail();
-        detail.insert("storage".to_owned(), storage.as_str().into());
-        detail.insert("checkpoint".to_owned(), note.as_str().into());
-        let detail = serde_json::Value::Object(detail);
+        let Fork { storage, lost, .. } = fork;
+        let detail = serde_json::Value::Object(fork.to_detail());
         audit::append("chain.fork", None, &audit::actor(), &detail.to_string())?;
         let message = format!(
             "storage \"{storage}\" has a checkpoint that the audit chain does not continue: entries {} to {} differ; nothing \
@@ -298,19 +286,12 @@ fn tell_forks(forks: &[Fork]) -> Result<()> {
             lost.first, lost.last
         );
         pgrx::log!("walwarden: {message}");
-        alert(&Alert {
-            event: "audit.problem",
-            schedule: None,
-            severity: Severity::Critical,
-            message: &message,
-            detail,
-        })?;
+        tell_problem(&message, detail)?;
     }
     Ok(())
 }
 
-fn tell_problem(message: &str, storage: &str) -> Result<()> {
-    let detail = serde_json::json!({ "storage": storage });
+fn tell_problem(message: &str, detail: serde_json::Value) -> Result<()> {
     alert(&Alert { event: "audit.problem", schedule: None, severity: Severity::Critical, message, detail })
 }
 

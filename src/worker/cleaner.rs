@@ -49,7 +49,8 @@ fn clean() -> Result<()> {
     if !transaction(|| Ok(extension::exists()))? || !Claim::Cleaner.try_take()? {
         return Ok(());
     }
-    if !take_place()? {
+    // Hundreds of databases may have something to clean up at once, and jobs need workers, too.
+    if !Claim::try_take_one(MOST_CLEANERS, Claim::Cleaning)? {
         let later = clock::now() + TRY_FOR_PLACE_AGAIN;
         shared::post(Letter { database, due: Some(later.timestamp_micros()), ..Letter::default() });
         return Ok(());
@@ -99,16 +100,6 @@ fn clean_up_remains(io: &Io) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Hundreds of databases may have something to clean up at once, and jobs need workers, too.
-fn take_place() -> Result<bool> {
-    for number in 0..MOST_CLEANERS {
-        if Claim::Cleaning(number).try_take()? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Only to be told to stop ends the cleaner; all else is logged, and tried again later.
