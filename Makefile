@@ -5,7 +5,7 @@ PG ?=
 export PG
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-pg regress bench cluster install fmt fmt-check lint clippy shellcheck deny pgspot clean
+.PHONY: check-released help demo test test-core test-pg regress bench cluster install package package-test package-lint fmt fmt-check lint clippy shellcheck deny pgspot clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -38,20 +38,33 @@ install: ## build for use and install into a PostgreSQL: make install PG=15
 	@scripts/install demo
 	@scripts/install-extension "$(PG)" release
 
+package: ## Debian packages in target/package/: make package PG=15
+	@scripts/package "$(PG)"
+
+package-test: ## make the packages, install them into a fresh root file system, follow docs/install.md there, remove them
+	@scripts/package-test
+
+package-lint: ## META.json, the Kubernetes examples and the Dockerfile against what they must fit
+	@scripts/install package-test
+	@packaging/check.py
+
 fmt: ## format the Rust sources
 	cargo fmt --all
 
-lint: fmt-check shellcheck clippy ## everything that looks at the sources without running them, but for deny
+lint: fmt-check shellcheck check-released clippy ## everything that looks at the sources without running them, but for deny
 
 fmt-check:
 	cargo fmt --all --check
+
+check-released:
+	@scripts/check-released
 
 clippy:
 	@scripts/clippy
 
 shellcheck:
-	shellcheck --external-sources .ci/run $$(grep --files-with-matches --recursive -e '^#!/usr/bin/env bash' -e '^# shellcheck shell=bash' scripts) \
-		crates/walwarden-core/src/evidence/verify.sh
+	shellcheck --external-sources .ci/run $$(grep --files-with-matches --recursive -e '^#!/usr/bin/env bash' -e '^# shellcheck shell=bash' scripts packaging) \
+		crates/walwarden-core/src/evidence/verify.sh monitoring/check_walwarden
 
 deny: ## licences, duplicate and forbidden crates, where they come from, known vulnerabilities
 	@scripts/deny

@@ -199,7 +199,19 @@ CREATE FUNCTION walwarden.adopt(is_copy boolean DEFAULT false) RETURNS uuid
     AS 'MODULE_PATHNAME', 'adopt_wrapper';
 COMMENT ON FUNCTION walwarden.adopt(boolean) IS 'give a copied or restored database an identity, and so a place in storage, of its own; times of schedules that passed do not fire; is_copy says so of a physical copy, which walwarden cannot tell from the original';
 
+CREATE FUNCTION walwarden.keep_identity() RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'keep_identity_wrapper';
+COMMENT ON FUNCTION walwarden.keep_identity() IS
+    'after pg_upgrade, or another move that has left nothing behind: this is the same database in another place; jobs, backups and audit chain go on';
+
 -- State
+
+CREATE FUNCTION walwarden.library_version() RETURNS text
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'library_version_wrapper';
+COMMENT ON FUNCTION walwarden.library_version() IS
+    'the version of walwarden''s library in this session; pg_extension has that of its objects in this database';
 
 CREATE FUNCTION walwarden._scheduler_state() RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -263,9 +263,11 @@ CREATE INDEX notification_queued ON walwarden.notification (queued_at);
 CREATE TABLE walwarden.watch (
     only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     storages_at timestamptz NOT NULL DEFAULT '-infinity',
-    audit_at    timestamptz NOT NULL DEFAULT '-infinity'
+    audit_at    timestamptz NOT NULL DEFAULT '-infinity',
+    audit_problems bigint
 );
 COMMENT ON TABLE walwarden.watch IS 'when storages and the audit chain were last looked at for what nobody asks about';
+COMMENT ON COLUMN walwarden.watch.audit_problems IS 'how many problems the last look at the audit chain found';
 INSERT INTO walwarden.watch DEFAULT VALUES;
 
 CREATE TABLE walwarden.storage_shortage (

@@ -12,8 +12,9 @@ SELECT id, kind, state, CASE WHEN state <> 'queued' THEN NULL
        snapshot_at, snapshot_lsn, tables, rows, raw_bytes, size_bytes, sha256,
        object_key, globals_key, manifest_key,
        error_class, error_message, error_detail, error_hint, canceled_by,
-       expires_at, delete_reason, deleted_by, deleted_at
+       expires_at, delete_reason, deleted_by, deleted_at, pg_catalog.pg_size_pretty(size_bytes) AS size
   FROM walwarden.job;
+COMMENT ON COLUMN walwarden.jobs.size IS 'size_bytes for people';
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 COMMENT ON COLUMN walwarden.jobs.waiting_for IS
     'what a queued job waits for: run_after (that time), turn (of the backups of this database one at a time), slot (of walwarden.max_concurrent_jobs), worker (of max_worker_processes); NULL when it is about to start';
@@ -163,9 +164,14 @@ COMMENT ON COLUMN walwarden.schedules.rpo_met IS
 
 CREATE VIEW walwarden.storages AS
 SELECT s.name, s.url, s.options, s.created_by, s.created_at,
-       (SELECT pg_catalog.count(*) FROM walwarden.backup_copy AS c WHERE c.storage OPERATOR(pg_catalog.=) s.name AND c.state = 'stored') AS backups
-  FROM walwarden.storage AS s;
+       (SELECT pg_catalog.count(*) FROM walwarden.backup_copy AS c WHERE c.storage OPERATOR(pg_catalog.=) s.name AND c.state = 'stored') AS backups,
+       stored.size_bytes, pg_catalog.pg_size_pretty(stored.size_bytes) AS size
+  FROM walwarden.storage AS s
+ CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.sum(c.size_bytes), 0)::bigint AS size_bytes FROM walwarden.backup_copy AS c
+                      WHERE c.storage OPERATOR(pg_catalog.=) s.name AND c.state = 'stored') AS stored;
 COMMENT ON VIEW walwarden.storages IS 'where backups go';
+COMMENT ON COLUMN walwarden.storages.size_bytes IS 'bytes of the archives of these backups';
+COMMENT ON COLUMN walwarden.storages.size IS 'size_bytes for people';
 
 CREATE VIEW walwarden.webhooks AS
 SELECT w.name, w.format, w.host, w.profile, w.format OPERATOR(pg_catalog.=) 'json' AND w.profile IS NOT NULL AS signed, w.events, w.schedules,

@@ -23,9 +23,16 @@ pub fn raise(error: Error) -> ! {
     unreachable!("an error is raised by unwinding")
 }
 
-/// Log an error where it is handled; the process goes on.
+/// Log an error where it is handled; the process goes on. What is about a job begins with it: `job <id>: ...`.
 pub fn log(error: &Error, doing: &str) {
-    let message = format!("walwarden: {doing}: {}", error.message);
+    log_with(error, doing, "");
+}
+
+/// The same with more to know than its class, as `name=value name=value`.
+pub fn log_with(error: &Error, doing: &str, fields: &str) {
+    let space = if fields.is_empty() { "" } else { " " };
+    let message =
+        format!("walwarden: {doing}: {} [{fields}{space}class={}]", error.message, error.class.name());
     let mut report = ErrorReport::new(sqlstate(error.class), sayable(&message), "walwarden");
     if let Some(detail) = &error.detail {
         report = report.set_detail(sayable(detail));
@@ -38,7 +45,7 @@ pub fn log(error: &Error, doing: &str) {
 
 /// A message in the database's encoding: PostgreSQL takes its bytes as they are, so in a database that is not UTF-8
 /// only ASCII is safe.
-fn sayable(text: &str) -> String {
+pub fn sayable(text: &str) -> String {
     if text.is_ascii() || crate::pg::server::encoding() == "UTF8" {
         return text.to_owned();
     }

@@ -45,7 +45,7 @@ pub fn init() {
     GucRegistry::define_string_guc(
         c"walwarden.organization",
         c"First part of the path of every object walwarden writes.",
-        c"Letters, digits, dots, dashes and underscores.",
+        c"1 to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
         &ORGANIZATION,
         GucContext::Sighup,
         GucFlags::default(),
@@ -105,7 +105,7 @@ pub fn init() {
     GucRegistry::define_int_guc(
         c"walwarden.lock_timeout",
         c"How long a backup waits for a table's lock before it fails.",
-        c"",
+        c"The error names who has the lock, or is ahead in the queue.",
         &LOCK_TIMEOUT,
         100,
         i32::MAX,
@@ -115,8 +115,8 @@ pub fn init() {
     GucRegistry::define_int_guc(
         c"walwarden.max_memory",
         c"How much memory the leader of a job may take.",
-        c"For pieces that came before their turn and for parts on their way to storage. A copier takes less than 64 MB \
-          and its widest row.",
+        c"A quarter for pieces that came before their turn, the rest for parts on their way to storage. A copier takes less \
+          than 64 MB and its widest row besides.",
         &MAX_MEMORY,
         64,
         i32::MAX >> 1,

@@ -9,5 +9,7 @@ pgrx::extension_sql_file!("../sql/keys.sql", name = "keys", requires = ["trigger
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["keys"]);
 pgrx::extension_sql_file!("../sql/report.sql", name = "report", requires = ["views"]);
 pgrx::extension_sql_file!("../sql/evidence.sql", name = "evidence", requires = ["report"]);
-pgrx::extension_sql_file!("../sql/install.sql", name = "install", requires = ["evidence"]);
+pgrx::extension_sql_file!("../sql/monitoring.sql", name = "monitoring", requires = ["evidence"]);
+pgrx::extension_sql_file!("../sql/comments.sql", name = "comments", requires = ["monitoring"]);
+pgrx::extension_sql_file!("../sql/install.sql", name = "install", requires = ["comments"]);
 pgrx::extension_sql_file!("../sql/grants.sql", name = "grants", finalize);

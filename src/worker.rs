@@ -14,6 +14,7 @@ pub mod cleaner;
 pub mod compression;
 pub mod copier;
 pub mod copy;
+mod ending;
 pub mod entry;
 pub mod evidence;
 pub mod examiner;

@@ -260,37 +260,16 @@ fn many_entries_take_little_memory() {
     let site = Site::local(
         Cluster::builder().preload_walwarden().config("shared_buffers = 16MB").config("jit = off"),
     );
-    site.sql(&format!(
-        r#"DO $$
-        DECLARE
-            head walwarden.audit_head;
-            body text;
-        BEGIN
-            SELECT * INTO head FROM walwarden.audit_head FOR UPDATE;
-            FOR number IN head.seq + 1 .. {ENTRIES} LOOP
-                body := format('{{"actor":"walwarden","at":"%s","detail":{{"note":"%s"}},"epoch":1,"event":"chain.heartbeat","prev":"%s","seq":%s}}',
-                               to_char(head.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), repeat('x', 150), encode(head.hash, 'hex'), number);
-                head.hash := sha256('\x00'::bytea || convert_to(body, 'UTF8'));
-                INSERT INTO walwarden.audit (seq, at, job_id, event, actor, body, hash)
-                    VALUES (number, head.at, NULL, 'chain.heartbeat', 'walwarden', body, head.hash);
-            END LOOP;
-            UPDATE walwarden.audit_head SET seq = {ENTRIES}, hash = head.hash;
-        END $$"#
-    ));
+    site.sql(&include_str!("support/long_chain.sql").replace(":entries", &ENTRIES.to_string()));
     anchored_backup(&site, "");
     let key = keep_key(&site, "key.pub");
     let mut client = site.cluster.client(APP);
-    let peak = |client: &mut walwarden_testkit::postgres::Client| -> u64 {
-        let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-    };
     let exported: String = client
         .query_one("SELECT walwarden.export_evidence('2000-01-01', '2100-01-01', 'local')", &[])
         .unwrap()
         .get(0);
-    let peak = peak(&mut client);
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    let peak = walwarden_testkit::peak_memory(pid.cast_unsigned());
     println!("{ENTRIES} entries were exported with {} MiB at most", peak >> 20);
     assert!(peak < MOST_MEMORY, "{peak} bytes");
     let bundle = local(&site).join(exported);

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 use support::site::{APP, Site};
-use support::{await_end, back_up, text};
+use support::{await_end, back_up, run, text};
 use walwarden_testkit::{Cluster, postgres};
 
 /// What is documented.
@@ -87,15 +87,28 @@ fn what_is_documented_is_what_the_catalogs_say() {
         writeln!(difference, "not in docs/privileges.md: {line}").unwrap();
     }
     assert_eq!(difference, "");
-    // What the matrix does not list: stranger but the owner has anything of types, and no column has rights of its own.
+    // What the matrix does not list: nobody but the owner has anything of types, the rows of tables excepted, and no column has
+    // rights of its own.
     let others = site.sql(
         "SELECT t.oid::regtype::text FROM pg_type AS t \
                 CROSS JOIN aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) AS a \
           WHERE t.typnamespace = 'walwarden'::regnamespace AND t.typcategory <> 'A' AND a.grantee <> t.typowner \
+            AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = t.typrelid AND c.relkind <> 'c') \
          UNION ALL SELECT a.attrelid::regclass::text FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid \
           WHERE a.attacl IS NOT NULL AND c.relnamespace = 'walwarden'::regnamespace",
     );
     assert_eq!(others, "");
+}
+
+/// Whoever dumps the database by other means hears nothing of walwarden: pg_dump warns of privileges that it cannot write down.
+#[test]
+fn pg_dump_has_nothing_to_say() {
+    let (site, _) = site();
+    for arguments in [&["--schema-only"][..], &["--schema-only", "--binary-upgrade"]] {
+        let output = run(site.cluster.program("pg_dump").args(arguments).arg(APP));
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
 }
 
 /// Whatever the functions do with another's rights, they look names up where only the owner of the database system can

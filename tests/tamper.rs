@@ -82,7 +82,7 @@ struct Damage {
     found_by_sql: bool,
 }
 
-const DAMAGES: [Damage; 9] = [
+const DAMAGES: [Damage; 11] = [
     Damage {
         what: "another body",
         statement: "UPDATE walwarden.audit SET body = replace(body, '\"storage\":\"local\"', '\"storage\":\"other\"') WHERE seq = 3",
@@ -125,6 +125,18 @@ const DAMAGES: [Damage; 9] = [
         statement: "UPDATE walwarden.audit SET job_id = NULL WHERE seq = 3",
         found_at: "3",
         found_by_sql: false,
+    },
+    Damage {
+        what: "nothing in the column of the event",
+        statement: "ALTER TABLE walwarden.audit ALTER event DROP NOT NULL; UPDATE walwarden.audit SET event = NULL WHERE seq = 3",
+        found_at: "3",
+        found_by_sql: false,
+    },
+    Damage {
+        what: "an entry far behind the others",
+        statement: "INSERT INTO walwarden.audit SELECT 9223372036854775807, at, job_id, event, actor, body, hash FROM walwarden.audit WHERE seq = 3",
+        found_at: "9223372036854775807",
+        found_by_sql: true,
     },
     Damage {
         what: "an entry in the middle is gone",

@@ -12,7 +12,7 @@ const TICKS: usize = 15;
 const ROUNDS: usize = 7;
 
 /// What is asked, in words and in SQL.
-const QUESTIONS: [(&str, &str); 13] = [
+const QUESTIONS: [(&str, &str); 16] = [
     ("`status`", "SELECT * FROM walwarden.status"),
     ("`schedules`", "SELECT * FROM walwarden.schedules"),
     ("`storages`", "SELECT * FROM walwarden.storages"),
@@ -48,6 +48,9 @@ const QUESTIONS: [(&str, &str); 13] = [
          ORDER BY queued_at DESC, id DESC LIMIT 50",
     ),
     ("`progress`", "SELECT * FROM walwarden.progress"),
+    ("`metrics`", "SELECT * FROM walwarden.metrics"),
+    ("`metrics_text()`", "SELECT walwarden.metrics_text()"),
+    ("`check()`", "SELECT * FROM walwarden.check()"),
 ];
 
 /// The ticks before and after, and the questions.

@@ -8,7 +8,7 @@ use crate::identity;
 use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter};
 use crate::pg::text::Text;
-use crate::pg::{interrupts, process, server};
+use crate::pg::{extension, interrupts, process, server};
 use crate::worker::{start, turn};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use walwarden_core::backup_options::BackupOptions;
 use walwarden_core::job::{Depth, JobKind, JobState, Trigger, waits_for_slot};
 use walwarden_core::manifest;
+use walwarden_core::release::require_served;
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
 
 /// How often a waiting session looks at the job.
@@ -75,13 +76,14 @@ pub fn queue(task: Task, schedule: Option<&str>, storages: &[String]) -> CoreRes
     Ok(id)
 }
 
-/// Fails where a job would never start: on a standby, and in a copy of the database.
+/// Fails where a job would never start: on a standby, in a copy of the database, with objects that the library does not know.
 pub fn require_jobs_run() -> CoreResult<()> {
     if server::in_recovery() {
         return Err(
             Error::new(ErrorClass::WrongState, "a standby cannot keep jobs").hint("Run this on the primary.")
         );
     }
+    require_served(&extension::version()?)?;
     database::identity()?.require_this_database()
 }
 

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use walwarden_core::Result as CoreResult;
 use walwarden_core::job::{JobKind, Trigger, waits_for_slot};
 use walwarden_core::progress::bar;
+use walwarden_core::release;
 
 /// Whether schedules fire, and if not, why: running, not preloaded, off, stopped, standby, suspended.
 #[pg_extern(sql = false)]
@@ -28,6 +29,12 @@ pub fn _scheduler_state() -> Result<Text, ErrorReport> {
         "running"
     };
     Ok(Text::from(state))
+}
+
+/// The version of the library that this session has loaded.
+#[pg_extern(sql = false)]
+pub fn library_version() -> &'static str {
+    release::VERSION
 }
 
 /// What a queued job waits for: turn, slot, worker; NULL when for nothing that is known.

@@ -90,16 +90,10 @@ pub fn _install() -> Result<(), ErrorReport> {
         keyring::make_folder(&keyring::home())?;
         let folder = default_folder();
         let url = Location::from_folder(&folder)?.to_string();
-        storage::insert(&Storage { name: DEFAULT.to_owned(), url, options: "{}".to_owned() })?;
-        Ok(folder)
+        storage::insert(&Storage { name: DEFAULT.to_owned(), url, options: "{}".to_owned() })
     };
-    let folder = install().map_err(report)?;
+    install().map_err(report)?;
     wake_launcher_at_commit();
-    pgrx::notice!(
-        "storage \"{DEFAULT}\" keeps backups in \"{}\", on the database's own disk: add one elsewhere with \
-         walwarden.add_storage()",
-        folder.display()
-    );
     Ok(())
 }
 
@@ -137,7 +131,8 @@ fn require_may_use(folder: &Path, allowed: &AllowList) -> CoreResult<()> {
         .hint("An administrator can list the folder in the setting walwarden.storage_allow."))
 }
 
-fn default_folder() -> PathBuf {
+/// Where the storage of CREATE EXTENSION keeps backups.
+pub fn default_folder() -> PathBuf {
     keyring::home().join("backups")
 }
 

@@ -11,8 +11,9 @@ use walwarden_core::audit::{
 use walwarden_core::manifest::Sha256Sum;
 use walwarden_core::{Error, ErrorClass, Result};
 
-/// How many entries are read at a time.
-const BATCH: usize = 10_000;
+/// How many entries are read at a time. By their numbers, not by LIMIT: a planner that has no statistics yet sorts all of the rest for
+/// each batch.
+const BATCH: u64 = 10_000;
 /// How many threads read entries at most.
 const MOST_READERS: usize = 4;
 /// For fewer entries a thread does not pay.
@@ -90,33 +91,40 @@ pub fn standing() -> Result<Standing> {
 }
 
 /// The hashes of the entries behind one and up to another, at most so many as are read at a time.
+///
+/// # Errors
+/// `Internal` where one of them is missing.
 pub fn hashes(after: u64, to: u64) -> Result<Vec<Sha256Sum>> {
-    let rows = sql::query(
-        "SELECT seq, pg_catalog.encode(hash, 'hex') FROM walwarden.audit \
-         WHERE seq > $1::bigint AND seq <= $2::bigint ORDER BY seq LIMIT $3::bigint",
-        &[Some(&after.to_string()), Some(&to.to_string()), Some(&BATCH.to_string())],
-    )?;
-    let mut expected = after;
-    rows.iter()
-        .map(|row| {
-            expected += 1;
-            if row.parse::<u64>(0)? == expected { row.parse(1) } else { Err(is_missing(expected)) }
-        })
-        .collect::<Result<Vec<_>>>()
-        .and_then(
-            |hashes| if hashes.is_empty() && after < to { Err(is_missing(after + 1)) } else { Ok(hashes) },
-        )
+    consecutive("pg_catalog.encode(hash, 'hex')", after, to.min(after.saturating_add(BATCH)))?
+        .iter()
+        .map(|row| row.parse(1))
+        .collect()
 }
 
 /// The bodies of at most so many entries behind one and up to another, in order.
+///
+/// # Errors
+/// `Internal` where one of them is missing.
 pub fn bodies(after: u64, to: u64, most: u64) -> Result<Vec<String>> {
-    sql::query(
-        "SELECT body FROM walwarden.audit WHERE seq > $1::bigint AND seq <= $2::bigint ORDER BY seq LIMIT $3::bigint",
-        &[Some(&after.to_string()), Some(&to.to_string()), Some(&most.to_string())],
-    )?
-    .iter()
-    .map(|row| row.text(0))
-    .collect()
+    consecutive("body", after, to.min(after.saturating_add(most)))?.iter().map(|row| row.text(1)).collect()
+}
+
+/// The numbers of the entries behind one and up to another, and something of each.
+fn consecutive(what: &str, after: u64, to: u64) -> Result<Vec<sql::Row>> {
+    let rows = sql::query(
+        &format!(
+            "SELECT seq, {what} FROM walwarden.audit WHERE seq > $1::bigint AND seq <= $2::bigint ORDER BY seq"
+        ),
+        &[Some(&after.to_string()), Some(&to.to_string())],
+    )?;
+    let mut expected = after;
+    for row in &rows {
+        expected += 1;
+        if row.parse::<u64>(0)? != expected {
+            return Err(is_missing(expected));
+        }
+    }
+    if expected < to { Err(is_missing(expected + 1)) } else { Ok(rows) }
 }
 
 /// Entries from now on are of this epoch. Waits for whoever is appending.
@@ -159,24 +167,30 @@ pub fn verify_newest(count: u64) -> Result<ChainReport> {
 fn verify_with(mut verifier: ChainVerifier, mut after: i64) -> Result<ChainReport> {
     let mut problems = Vec::new();
     let head = loop {
-        // The head with them, as one snapshot has both: an entry that is appended meanwhile is none that is missing.
+        // The head behind them, and the next one where there are more, as one snapshot has it: an entry that is appended meanwhile is
+        // none that is missing. Put in order here: PostgreSQL would sort their bodies, too, on disk.
+        let to = after.saturating_add(BATCH as i64);
         let rows = sql::query(
             "SELECT a.seq, a.body, pg_catalog.encode(a.hash, 'hex'), \
-             pg_catalog.to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), a.job_id, a.event, a.actor, \
-             h.seq, pg_catalog.encode(h.hash, 'hex') \
-             FROM walwarden.audit_head AS h \
-             LEFT JOIN LATERAL (SELECT * FROM walwarden.audit AS e WHERE e.seq > $1::bigint ORDER BY e.seq LIMIT $2::bigint) AS a \
-                    ON true \
-             ORDER BY a.seq",
-            &[Some(&after.to_string()), Some(&BATCH.to_string())],
+             pg_catalog.to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), a.job_id, a.event, a.actor, NULL, NULL \
+             FROM walwarden.audit AS a WHERE a.seq > $1::bigint AND a.seq <= $2::bigint \
+             UNION ALL \
+             SELECT h.seq, NULL, pg_catalog.encode(h.hash, 'hex'), NULL, NULL, NULL, NULL, 'head', \
+                    (SELECT pg_catalog.min(e.seq) FROM walwarden.audit AS e WHERE e.seq > $2::bigint) \
+             FROM walwarden.audit_head AS h",
+            &[Some(&after.to_string()), Some(&to.to_string())],
         )?;
-        let entries: Vec<&sql::Row> = rows.iter().filter(|row| row.get(0).is_some()).collect();
-        for (row, reading) in entries.iter().zip(read_side_by_side(&entries)?) {
-            after = row.parse(0)?;
-            problems.extend(check_row(&mut verifier, after, row, reading)?);
+        let (heads, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.get(7).is_some());
+        let mut entries: Vec<(i64, sql::Row)> =
+            rows.into_iter().map(|row| Ok((row.parse(0)?, row))).collect::<Result<_>>()?;
+        entries.sort_unstable_by_key(|(seq, _)| *seq);
+        for ((seq, row), reading) in entries.iter().zip(read_side_by_side(&entries)?) {
+            problems.extend(check_row(&mut verifier, *seq, row, reading)?);
         }
-        if rows.len() < BATCH {
-            break head_of(rows.last().ok_or_else(head_is_missing)?, 7)?;
+        let head = heads.first().ok_or_else(head_is_missing)?;
+        match head.parse_nullable::<i64>(8)? {
+            Some(next) => after = next.saturating_sub(1),
+            None => break Head { seq: head.parse(0)?, hash: head.parse(2)? },
         }
     };
     let mut report = verifier.finish(Some(&head));
@@ -186,11 +200,11 @@ fn verify_with(mut verifier: ChainVerifier, mut after: i64) -> Result<ChainRepor
 }
 
 /// Read the bodies of some entries, on as many threads as there are processors to run them.
-fn read_side_by_side(rows: &[&sql::Row]) -> Result<Vec<Reading>> {
+fn read_side_by_side(rows: &[(i64, sql::Row)]) -> Result<Vec<Reading>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_READERS);
     let share = rows.len().div_ceil(threads).max(FEWEST_A_READER);
-    let read = |rows: &[&sql::Row]| -> Vec<Reading> {
-        rows.iter().map(|row| Reading::of(row.get(1).unwrap_or_default().as_bytes())).collect()
+    let read = |rows: &[(i64, sql::Row)]| -> Vec<Reading> {
+        rows.iter().map(|(_, row)| Reading::of(row.get(1).unwrap_or_default().as_bytes())).collect()
     };
     let mut shares = rows.chunks(share);
     let own = shares.next().unwrap_or_default();
@@ -213,10 +227,11 @@ fn check_row(
     row: &sql::Row,
     reading: Reading,
 ) -> Result<Vec<Problem>> {
-    let (body, at, event, actor) = (row.text(1)?, row.text(3)?, row.text(5)?, row.text(6)?);
-    let hash = hex::decode(row.text(2)?).map_err(|_| Error::internal("a hash is not hex"))?;
-    let columns = Columns { at: &at, job: row.parse_nullable(4)?, event: &event, actor: &actor };
-    let row = Row { seq, body: body.as_bytes(), hash: Some(&hash), columns: Some(columns) };
+    // What somebody has made NULL agrees with no body.
+    let text = |column| row.get(column).unwrap_or_default();
+    let hash = hex::decode(text(2)).map_err(|_| Error::internal("a hash is not hex"))?;
+    let columns = Columns { at: text(3), job: row.parse_nullable(4)?, event: text(5), actor: text(6) };
+    let row = Row { seq, body: text(1).as_bytes(), hash: Some(&hash), columns: Some(columns) };
     Ok(verifier.push_read(&row, reading))
 }
 

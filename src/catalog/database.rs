@@ -9,8 +9,10 @@ use walwarden_core::{Error, ErrorClass, Result};
 pub struct Identity {
     /// Part of the path of every object.
     pub id: Uuid,
-    system_identifier: u64,
-    database_oid: u32,
+    /// Of the cluster that the identity was made in, or moved to.
+    pub system_identifier: u64,
+    /// The database's oid there.
+    pub database_oid: u32,
 }
 
 impl Identity {
@@ -29,7 +31,10 @@ impl Identity {
             "this database is a copy of another one that walwarden backs up",
         )
         .detail(format!("Its objects in storage belong to the database with id {}.", self.id))
-        .hint("Run SELECT walwarden.adopt() to give this copy an identity of its own."))
+        .hint(
+            "Run SELECT walwarden.adopt() to give this copy an identity of its own; or, after pg_upgrade or another move that has left \
+             nothing behind, SELECT walwarden.keep_identity().",
+        ))
     }
 }
 
@@ -64,6 +69,15 @@ pub fn adopt() -> Result<Uuid> {
     )?
     .ok_or_else(|| Error::internal("walwarden.database has no row"))?
     .parse(0)
+}
+
+/// This is the database of the identity, in another place.
+pub fn keep() -> Result<()> {
+    sql::run(
+        "UPDATE walwarden.database SET system_identifier = $1::bigint, database_oid = $2::oid",
+        &[Some(&system_identifier_text()), Some(&server::database_oid().to_string())],
+    )?;
+    Ok(())
 }
 
 fn system_identifier_text() -> String {

@@ -226,6 +226,28 @@ pub fn with_scratch() -> Result<Vec<(Uuid, String)>> {
     .collect()
 }
 
+/// How a job ended, for the log.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// Its state.
+    pub state: JobState,
+    /// How long it ran, in seconds with three digits; None if it never began to.
+    pub seconds: Option<String>,
+    /// Bytes of the archive that it made, or was about.
+    pub size: Option<u64>,
+}
+
+/// What a job's row says of its end; None when there is no such job, or it has not ended.
+pub fn ending(id: Uuid) -> Result<Option<Ending>> {
+    sql::query_one(
+        "SELECT state, pg_catalog.round(extract(epoch FROM finalized_at - started_at), 3), size_bytes FROM walwarden.job \
+         WHERE id = $1::uuid AND finalized_at IS NOT NULL",
+        &[Some(&id.to_string())],
+    )?
+    .map(|row| Ok(Ending { state: row.parse(0)?, seconds: row.get(1).map(str::to_owned), size: row.parse_nullable(2)? }))
+    .transpose()
+}
+
 /// running → finalizing: the archive is in storage, and not yet proven.
 pub fn start_finalizing(id: Uuid, keys: &ObjectKeys<'_>, facts: &ArchiveFacts) -> Result<()> {
     change(

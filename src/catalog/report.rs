@@ -17,7 +17,7 @@ use crate::pg::{clock, server, sql};
 use chrono::{DateTime, Datelike, Utc};
 use moment::{moment, time, time_nullable};
 use walwarden_core::report::{Head, Report, Time};
-use walwarden_core::{Error, Result};
+use walwarden_core::{Error, Result, release};
 
 /// Rows of a list of what happened.
 const NEWEST: usize = 50;
@@ -99,7 +99,7 @@ fn head(range: &Range, now: DateTime<Utc>) -> Result<(Head, Time, Time)> {
         database: server::database_name()?.1,
         database_id: database::identity()?.id,
         server_version: server::version(),
-        walwarden_version: env!("CARGO_PKG_VERSION").to_owned(),
+        walwarden_version: release::VERSION.to_owned(),
         made_at: time(row, 2)?,
         made_by: server::session_user(),
         time_zone: row.text(4)?,

@@ -1,6 +1,6 @@
 //! `walwarden.watch`: when the rounds were last made; and `walwarden.storage_shortage`: what was told of full storages.
 
-use crate::pg::{clock, sql};
+use crate::pg::{clock, extension, sql};
 use chrono::{DateTime, Utc};
 use walwarden_core::{Error, Result};
 
@@ -37,6 +37,18 @@ pub fn last(round: Round) -> Result<Option<DateTime<Utc>>> {
 pub fn note(round: Round, time: DateTime<Utc>) -> Result<()> {
     let statement = format!("UPDATE walwarden.watch SET {} = $1::timestamptz", round.column());
     sql::run(&statement, &[Some(&clock::to_text(time))])?;
+    Ok(())
+}
+
+/// The release whose objects have no place for problems.
+const WITHOUT_PROBLEMS: &str = "0.1.0";
+
+/// So many problems of the audit chain were found.
+pub fn note_problems(count: usize) -> Result<()> {
+    if extension::version()? == WITHOUT_PROBLEMS {
+        return Ok(());
+    }
+    sql::run("UPDATE walwarden.watch SET audit_problems = $1::bigint", &[Some(&count.to_string())])?;
     Ok(())
 }
 

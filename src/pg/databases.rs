@@ -44,6 +44,15 @@ pub fn oid(name: &str) -> Result<Option<u32>> {
     row.map(|row| row.parse(0)).transpose()
 }
 
+/// The name of the database with this oid, if there is one. Must run inside a transaction.
+pub fn name(oid: u32) -> Result<Option<String>> {
+    let row = sql::query_one(
+        "SELECT datname FROM pg_catalog.pg_database WHERE oid = $1::oid",
+        &[Some(&oid.to_string())],
+    )?;
+    row.map(|row| row.text(0)).transpose()
+}
+
 /// Fails unless a database may be restored under this name: nothing has it, or what has it may be replaced and is no
 /// template, on which CREATE DATABASE relies. Must run inside a transaction.
 pub fn require_free(name: &str, may_replace: bool) -> Result<()> {

@@ -1,6 +1,8 @@
-//! Whether walwarden is installed in this database.
+//! Whether walwarden is installed in this database, and in which version.
 
+use super::sql;
 use pgrx::pg_sys;
+use walwarden_core::{Error, Result};
 
 /// Whether the extension exists here. Must run inside a transaction.
 pub fn exists() -> bool {
@@ -21,6 +23,16 @@ pub fn stays() -> bool {
     }
     // It may have been dropped meanwhile, and made anew.
     oid() == extension
+}
+
+/// The version of its SQL objects. Must run inside a transaction.
+///
+/// # Errors
+/// `Internal` where it is not installed.
+pub fn version() -> Result<String> {
+    sql::query_one("SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'walwarden'", &[])?
+        .ok_or_else(|| Error::internal("walwarden is not installed in this database"))?
+        .text(0)
 }
 
 fn oid() -> pg_sys::Oid {

@@ -18,7 +18,7 @@ use crate::pg::shared::{self, Letter};
 use crate::pg::transaction::transaction;
 use crate::pg::{clock, interrupts, server};
 use crate::signer;
-use crate::worker::installed::while_installed;
+use crate::worker::installed::{is_installed, while_installed};
 use crate::worker::io::Io;
 use crate::worker::start;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -71,6 +71,9 @@ fn anchor() -> Result<()> {
     bgworker::connect(database)?;
     bgworker::settle_session()?;
     bgworker::set(c"lock_timeout", c"5s")?;
+    if !is_installed()? {
+        return Ok(());
+    }
     // A checkpoint that is in storage must not be one that this server can lose.
     bgworker::set(c"synchronous_commit", c"on")?;
     let found = while_installed(|| Ok((database::identity()?, anchor::due()?)))?;

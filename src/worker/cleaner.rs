@@ -9,7 +9,8 @@ use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, extension, interrupts};
+use crate::pg::{clock, interrupts};
+use crate::worker::installed::is_installed;
 use crate::worker::io::Io;
 use crate::worker::remains::{self, Cleaned, open_stored};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -46,7 +47,7 @@ fn clean() -> Result<()> {
     bgworker::connect(database)?;
     bgworker::settle_session()?;
     bgworker::set(c"lock_timeout", c"5s")?;
-    if !transaction(|| Ok(extension::exists()))? || !Claim::Cleaner.try_take()? {
+    if !is_installed()? || !Claim::Cleaner.try_take()? {
         return Ok(());
     }
     // Hundreds of databases may have something to clean up at once, and jobs need workers, too.
@@ -95,7 +96,7 @@ fn clean_up_remains(io: &Io) -> Result<()> {
                 if error.class == ErrorClass::StorageUnreachable {
                     silent.insert(one.storage);
                 }
-                go_on(Err(error), &format!("cleaning up after job {}", one.backup))?;
+                go_on(Err(error), &format!("job {}: cleaning up after it", one.backup))?;
             }
         }
     }
@@ -122,7 +123,7 @@ fn delete(io: &Io, database: Uuid, expired: &Expired) -> Result<()> {
                 return Err(stop);
             }
             Err(error) => {
-                crate::error::log(&error, &format!("deleting backup {}", expired.id));
+                crate::error::log(&error, &format!("job {}: deleting its backup", expired.id));
                 let again = backup_copy::next_try(clock::now(), copy.tries);
                 transaction(|| backup_copy::put_off_deletion(expired.id, &copy.storage, &error, again))?;
             }

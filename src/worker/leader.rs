@@ -10,6 +10,7 @@ use crate::pg::transaction::{self, transaction};
 use crate::pg::{clock, extension, interrupts, shared};
 use crate::worker::backup::Workshop;
 use crate::worker::copy::Copying;
+use crate::worker::installed::is_installed;
 use crate::worker::io::Io;
 use crate::worker::restore::Restore;
 use crate::worker::restore::rows::RowsRestore;
@@ -18,9 +19,10 @@ use crate::worker::restore::test::RestoreTest;
 use crate::worker::turn::{self, Answer};
 use crate::worker::verify::Verification;
 use crate::worker::work::Work;
-use crate::worker::{anchor, reaper, retry, start};
+use crate::worker::{anchor, ending, reaper, retry, start};
 use std::time::Duration;
 use uuid::Uuid;
+use walwarden_core::job::JobState;
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// How long the clean-up may hold up a leader that was told to stop.
@@ -33,12 +35,14 @@ const SIGNAL_SPREAD: Duration = Duration::from_millis(200);
 /// Main function, after the process was set up by `entry`.
 pub fn main() {
     interrupts::install_orderly();
-    if let Err(error) = lead() {
-        crate::error::log(&error, "leader");
+    let mut outcome = Outcome::default();
+    if let Err(error) = lead(&mut outcome) {
+        let doing = outcome.done.map_or_else(|| "leader".to_owned(), |job| format!("job {job}: leader"));
+        crate::error::log(&error, &doing);
     }
 }
 
-fn lead() -> Result<()> {
+fn lead(outcome: &mut Outcome) -> Result<()> {
     let Assignment { database, task } = bgworker::assignment()?;
     // None: it is the turn of this database, whatever its next job is.
     let wanted = match task.as_str() {
@@ -47,8 +51,7 @@ fn lead() -> Result<()> {
     };
     bgworker::connect(database)?;
     bgworker::settle_session()?;
-    let mut outcome = Outcome::default();
-    let attended = attend(wanted, &mut outcome);
+    let attended = attend(wanted, outcome);
     if outcome.begun && !shared::available() {
         // There is no tick to do it.
         anchor::start_if_due(clock::now())?;
@@ -66,7 +69,7 @@ struct Outcome {
 }
 
 fn attend(wanted: Option<Uuid>, outcome: &mut Outcome) -> Result<()> {
-    if !transaction(|| Ok(extension::exists()))? {
+    if !is_installed()? {
         return Ok(());
     }
     transaction(|| database::identity()?.require_this_database())?;
@@ -148,7 +151,7 @@ fn run(job: &Job) -> Result<()> {
     interrupts::limit_time(None);
     match outcome {
         Ok(()) => {
-            pgrx::log!("walwarden: job {} completed", job.id);
+            ending::log(job, JobState::Completed, None);
             Ok(())
         }
         Err(error) => {
@@ -179,9 +182,9 @@ fn end_badly(job: &Job, work: &mut dyn Work, error: Error) -> Result<()> {
         hurry()?;
         told = told.or_else(|_| tell(job, &error, canceled, cleaned.is_ok()));
     }
-    crate::error::log(&error, &format!("job {} {}", job.id, if canceled { "canceled" } else { "failed" }));
+    ending::log(job, if canceled { JobState::Canceled } else { JobState::Failed }, Some(&error));
     if let Err(trouble) = cleaned {
-        crate::error::log(&trouble, &format!("cleaning up after job {}", job.id));
+        crate::error::log(&trouble, &format!("job {}: cleaning up after it", job.id));
         if canceled && !leaving {
             clean_up_at_leisure(job, work)?;
         }

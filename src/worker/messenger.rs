@@ -11,7 +11,7 @@ use crate::pg::bgworker::{self, Assignment};
 use crate::pg::locks::Claim;
 use crate::pg::shared::{self, Letter};
 use crate::pg::{clock, interrupts};
-use crate::worker::installed::while_installed;
+use crate::worker::installed::{is_installed, while_installed};
 use crate::worker::io::{Io, Task};
 use crate::worker::receivers::{self, Sender};
 use crate::worker::start;
@@ -57,6 +57,9 @@ fn deliver() -> Result<()> {
     bgworker::connect(database)?;
     bgworker::settle_session()?;
     bgworker::set(c"lock_timeout", c"5s")?;
+    if !is_installed()? {
+        return Ok(());
+    }
     loop {
         // In a copy of a database the notifications are the original's.
         if while_installed(|| Ok(database::identity()?.is_of_this_database()))? != Some(true) {

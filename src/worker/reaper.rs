@@ -1,12 +1,14 @@
 //! After the dead: jobs whose leader is gone become failed, and their scratch databases are dropped. What they left in storage is
 //! for the cleaner, whom a slow storage may hold up.
 
-use crate::catalog::{audit, job};
+use crate::catalog::audit;
+use crate::catalog::job::{self, Job};
 use crate::pg::databases;
 use crate::pg::locks::Claim;
 use crate::pg::transaction::transaction;
-use crate::worker::retry;
+use crate::worker::{ending, retry};
 use uuid::Uuid;
+use walwarden_core::job::JobState;
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// Reap this database's lost jobs, unless another process is at it.
@@ -29,23 +31,26 @@ fn mark_lost_jobs() -> Result<()> {
         }
         let outcome = transaction(|| mark_lost(id));
         claim.release()?;
-        outcome?;
+        if let Some((job, error)) = outcome? {
+            ending::log(&job, JobState::Failed, Some(&error));
+        }
     }
     Ok(())
 }
 
-fn mark_lost(id: Uuid) -> Result<()> {
-    // Its leader may have ended it properly since the list was read.
+/// None when its leader has ended it properly since the list was read.
+fn mark_lost(id: Uuid) -> Result<Option<(Job, Error)>> {
     if job::state(id)?.is_final() {
-        return Ok(());
+        return Ok(None);
     }
     let error = Error::new(ErrorClass::Lost, "the leader of the job is gone")
         .detail("It was killed, or the server was restarted, while the job ran.")
         .hint("Look into the server's log around the time the job started, then run it again.");
-    retry::fail(&job::find(id)?, &error)?;
+    let job = job::find(id)?;
+    retry::fail(&job, &error)?;
     let why = serde_json::json!({ "reason": "no process holds the job's claim: its leader was killed, or the server restarted" });
     audit::append(&format!("{}.reaped", job::kind(id)?), Some(id), &audit::actor(), &why.to_string())?;
-    Ok(())
+    Ok(Some((job, error)))
 }
 
 /// What a lost restore was restoring into, and what a completed one replaced.
@@ -57,7 +62,7 @@ fn drop_scratch_databases() -> Result<()> {
                 return Err(error);
             }
             // Stays noted in the job's row; the next tick or leader tries again.
-            Err(error) => crate::error::log(&error, &format!("dropping database \"{database}\"")),
+            Err(error) => crate::error::log(&error, &format!("job {job}: dropping database \"{database}\"")),
         }
     }
     Ok(())

@@ -68,7 +68,7 @@ impl Restore {
             let dropped = databases::drop_database(&replaced)
                 .and_then(|()| transaction(|| job::set_scratch(job.id, None)));
             if let Err(error) = dropped {
-                crate::error::log(&error, &format!("dropping database \"{replaced}\""));
+                crate::error::log(&error, &format!("job {}: dropping database \"{replaced}\"", job.id));
             }
         }
         Ok(())

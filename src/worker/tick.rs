@@ -8,8 +8,8 @@ use crate::catalog::{audit, backup, backup_copy, database, job, retention, stora
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::shared::{self, Letter, NEVER};
 use crate::pg::transaction::transaction;
-use crate::pg::{clock, extension, interrupts, server};
-use crate::worker::installed::while_installed;
+use crate::pg::{clock, interrupts, server};
+use crate::worker::installed::{is_installed, while_installed};
 use crate::worker::{anchor, messenger, reaper, recovery_point, start, turn, watch};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -44,7 +44,7 @@ fn tick() -> Result<()> {
             ..Letter::waits(database, waiting)
         });
     };
-    if !transaction(|| Ok(extension::exists()))? {
+    if !is_installed()? {
         report(NEVER, NEVER);
         return Ok(());
     }

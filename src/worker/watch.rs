@@ -96,6 +96,7 @@ fn tell_shortage(storage: &str, space: Space, newest: Option<u64>) -> Result<()>
 fn look_at_audit() -> Result<()> {
     while_installed(|| {
         let report = audit::verify_newest(ENTRIES)?;
+        watch::note_problems(report.problems.len())?;
         let Some(first) = report.problems.first() else { return Ok(()) };
         let count = report.problems.len();
         alert(&Alert {

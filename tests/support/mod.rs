@@ -9,6 +9,7 @@
     reason = "a test's support code fails by panicking"
 )]
 
+pub mod released;
 pub mod restores;
 pub mod signing_keys;
 pub mod site;

@@ -3,6 +3,8 @@
 //! Rules: the message is lower case without a final stop and names the action that failed ("could not ..."); the
 //! detail says what was seen; the hint is a full sentence that says what to do. No secret ever enters any of them.
 
+mod explained;
+
 use std::fmt;
 
 /// What kind of failure it was. The name is stable: it stands in `jobs.error_class`, in the audit log and in the

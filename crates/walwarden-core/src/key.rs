@@ -88,13 +88,14 @@ impl PublicKey {
         Self::unless_weak(key)
     }
 
-    /// Reads a SubjectPublicKeyInfo in PEM (RFC 8410), as `openssl pkey -pubout` writes it.
+    /// Reads a SubjectPublicKeyInfo in PEM (RFC 8410), as `openssl pkey -pubout` writes it, with blank lines around it or none:
+    /// psql adds one.
     ///
     /// # Errors
     /// `Key` when the text is no such key or the key is weak, see [`PublicKey::from_bytes`].
     pub fn from_pem(pem: &str) -> Result<Self> {
-        let key =
-            ed25519_dalek::VerifyingKey::from_public_key_pem(pem).map_err(|_| unreadable_public_key())?;
+        let key = ed25519_dalek::VerifyingKey::from_public_key_pem(pem.trim())
+            .map_err(|_| unreadable_public_key())?;
         Self::unless_weak(key)
     }
 
@@ -223,6 +224,16 @@ mod tests {
         assert_eq!(key.public().to_pem().unwrap(), public);
         assert_eq!(*key.to_pem().unwrap(), secret, "version 1, without the public half");
         assert_eq!(PublicKey::from_pem(public).unwrap(), key.public());
+    }
+
+    #[test]
+    fn a_public_key_is_read_as_psql_prints_it() {
+        let key = key(RFC_8032[0][0]).public();
+        let pem = key.to_pem().unwrap();
+        for text in [format!("{pem}\n"), format!("\n{pem}\r\n"), pem.trim_end().to_owned()] {
+            assert_eq!(PublicKey::from_pem(&text).unwrap(), key, "{text:?}");
+        }
+        assert!(PublicKey::from_pem(&format!("{pem}{pem}")).is_err());
     }
 
     #[test]

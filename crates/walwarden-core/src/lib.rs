@@ -23,6 +23,7 @@ pub mod message;
 mod named;
 pub mod progress;
 pub mod rate;
+pub mod release;
 pub mod remains;
 pub mod report;
 pub mod retention;

@@ -78,23 +78,29 @@ impl Installation {
     ///
     /// Its table is one that `pg_dump` dumps a part of (`pg_extension_config_dump`), which no contrib module has.
     pub fn install_fixture_extension(&self) {
-        let files = [
-            ("walwarden_fixture.control", include_str!("../fixtures/walwarden_fixture.control")),
-            ("walwarden_fixture--1.0.sql", include_str!("../fixtures/walwarden_fixture--1.0.sql")),
-        ];
-        for (name, text) in files {
-            let target = self.extension_dir().join(name);
-            if std::fs::read_to_string(&target).is_ok_and(|there| there == text) {
-                continue;
-            }
-            // Written beside and renamed: tests run side by side.
-            let source = tempfile::NamedTempFile::new().expect("a temporary file");
-            std::fs::write(source.path(), text).expect("our own file");
-            let staged = self.extension_dir().join(format!(".{name}.{}", std::process::id()));
-            as_owner_of(&self.extension_dir(), "cp", source.path(), &staged);
-            as_owner_of(&self.extension_dir(), "chmod", Path::new("644"), &staged);
-            as_owner_of(&self.extension_dir(), "mv", &staged, &target);
+        self.install_extension_file(
+            "walwarden_fixture.control",
+            include_str!("../fixtures/walwarden_fixture.control"),
+        );
+        self.install_extension_file(
+            "walwarden_fixture--1.0.sql",
+            include_str!("../fixtures/walwarden_fixture--1.0.sql"),
+        );
+    }
+
+    /// Puts a file into the server's own folder, where `CREATE EXTENSION` looks for control files and scripts.
+    pub fn install_extension_file(&self, name: &str, text: &str) {
+        let target = self.extension_dir().join(name);
+        if std::fs::read_to_string(&target).is_ok_and(|there| there == text) {
+            return;
         }
+        // Written beside and renamed: tests run side by side.
+        let source = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(source.path(), text).expect("our own file");
+        let staged = self.extension_dir().join(format!(".{name}.{}", std::process::id()));
+        as_owner_of(&self.extension_dir(), "cp", source.path(), &staged);
+        as_owner_of(&self.extension_dir(), "chmod", Path::new("644"), &staged);
+        as_owner_of(&self.extension_dir(), "mv", &staged, &target);
     }
 }
 

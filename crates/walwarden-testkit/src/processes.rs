@@ -53,6 +53,15 @@ pub fn is_running(pid: u32) -> bool {
     Stat::read(pid).is_some_and(|stat| !stat.is_zombie)
 }
 
+/// The most memory that a process has had, in bytes, shared memory that it has touched among it (VmHWM, proc(5)).
+#[must_use]
+pub fn peak_memory(pid: u32) -> u64 {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
 /// `kill -9`, to this process only.
 pub fn kill(pid: u32) {
     send(pid, Signal::KILL);

@@ -284,7 +284,7 @@ impl Copies {
         if alone || error.class.is_request_to_stop() {
             return Err(error);
         }
-        crate::error::log(&error, &format!("the copy in storage \"{}\"", copy.storage));
+        crate::error::log(&error, &format!("job {}: the copy in storage \"{}\"", self.backup, copy.storage));
         let (backup, storage) = (self.backup, &copy.storage);
         let try_again_at = backup_copy::next_try(clock::now(), 0);
         transaction(|| backup_copy::set_missing(backup, storage, &error, try_again_at))?;
@@ -301,7 +301,7 @@ impl Copies {
             Err(stop) if stop.class.is_request_to_stop() => Err(stop),
             // Stays noted; the reaper tries again when the job has ended.
             Err(trouble) => {
-                crate::error::log(&trouble, &format!("cleaning up in storage \"{storage}\""));
+                crate::error::log(&trouble, &format!("job {backup}: cleaning up in storage \"{storage}\""));
                 Ok(())
             }
         }

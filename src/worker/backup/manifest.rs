@@ -17,7 +17,7 @@ use walwarden_core::manifest::{
     Part, Piece, ScheduleEntry, ServerVersion, Sha256Sum, Snapshot, StoredObject, Table, Tools, Totals,
     to_canonical_bytes,
 };
-use walwarden_core::{Error, Result};
+use walwarden_core::{Error, Result, release};
 use walwarden_store::{self as stored, Plain, Recipients};
 
 /// Everything a manifest is made of.
@@ -61,7 +61,7 @@ pub fn build(facts: &Facts<'_>, form: &Form<'_>) -> Result<Vec<u8>> {
     let parts: Vec<Part> = sent.uploaded.parts.iter().map(part).collect();
     let manifest = Manifest {
         format: Format::current(),
-        walwarden_version: env!("CARGO_PKG_VERSION").to_owned(),
+        walwarden_version: release::VERSION.to_owned(),
         job: ManifestJob {
             id: job.id,
             schedule: job.schedule.clone(),

@@ -6,11 +6,12 @@ use crate::pg::transaction::transaction;
 use crate::worker::io::Io;
 use crate::worker::subject::Subject;
 use std::collections::HashSet;
+use uuid::Uuid;
 use walwarden_core::globals::without_meta_commands;
 use walwarden_core::{Error, ErrorClass, Result};
 
 /// Make what is missing.
-pub fn restore(io: &Io, subject: &Subject, tablespaces: bool) -> Result<()> {
+pub fn restore(io: &Io, job: Uuid, subject: &Subject, tablespaces: bool) -> Result<()> {
     let globals = subject.globals(io)?.ok_or_else(|| {
         Error::new(ErrorClass::NotFound, "the backup has no globals").hint("Restore with globals => false.")
     })?;
@@ -28,7 +29,7 @@ pub fn restore(io: &Io, subject: &Subject, tablespaces: bool) -> Result<()> {
     }
     transaction(|| missing.iter().filter(|one| matches!(one.about, About::Tablespace(_))).try_for_each(run))?;
     pgrx::log!(
-        "walwarden: {} of {} statements of the globals were about what is missing here",
+        "walwarden: job {job}: {} of {} statements of the globals were about what is missing here",
         missing.len(),
         statements.len()
     );

@@ -81,7 +81,7 @@ impl Scratch {
         };
         if self.choices.globals {
             set_phase(segment, Phase::Globals);
-            globals::restore(&self.hands.io, subject, self.choices.tablespaces)?;
+            globals::restore(&self.hands.io, job.id, subject, self.choices.tablespaces)?;
         }
         let name = format!("walwarden_restore_{}", job.id.simple());
         transaction(|| job::set_scratch(job.id, Some(&name)))?;

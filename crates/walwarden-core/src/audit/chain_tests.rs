@@ -55,7 +55,7 @@ fn chain(length: u64) -> Vec<Stored> {
     let start = DateTime::from_timestamp_micros(1_786_672_800_000_000).unwrap();
     let mut next = |number: u64| {
         let event = match number {
-            0 => Event::Chain(ChainAction::Started),
+            0 => Event::Chain(ChainAction::Heartbeat),
             _ => Event::Job(JobKind::Backup, JobAction::ALL[number as usize % JobAction::ALL.len()]),
         };
         let now = start + TimeDelta::seconds(number as i64 / 2);

@@ -122,18 +122,24 @@ actions! {
     DatabaseAction {
         /// A copy was made a database of its own.
         Adopted = "adopted",
+        /// It is in another place, and goes on there as itself.
+        Moved = "moved",
+    }
+}
+
+actions! {
+    /// What happens to walwarden's own objects.
+    ExtensionAction {
+        /// ALTER EXTENSION UPDATE.
+        Updated = "updated",
     }
 }
 
 actions! {
     /// What happens to the chain itself.
     ChainAction {
-        /// Its first entry, or that of a new epoch.
-        Started = "started",
         /// A sign of life, so that silence is evidence.
         Heartbeat = "heartbeat",
-        /// A checkpoint was signed and stored.
-        Checkpoint = "checkpoint",
         /// Storage holds a checkpoint of the same size with another root.
         Fork = "fork",
         /// Storage holds a newer checkpoint than the chain reaches.
@@ -156,6 +162,8 @@ pub enum Event {
     Key(KeyAction),
     /// `database.*`
     Database(DatabaseAction),
+    /// `extension.*`
+    Extension(ExtensionAction),
     /// `chain.*`
     Chain(ChainAction),
 }
@@ -186,6 +194,7 @@ impl Event {
             .chain(WebhookAction::ALL.iter().copied().map(Self::Webhook))
             .chain(KeyAction::ALL.iter().copied().map(Self::Key))
             .chain(DatabaseAction::ALL.iter().copied().map(Self::Database))
+            .chain(ExtensionAction::ALL.iter().copied().map(Self::Extension))
             .chain(ChainAction::ALL.iter().copied().map(Self::Chain))
     }
 
@@ -198,6 +207,7 @@ impl Event {
             Self::Webhook(action) => ("webhook", action.name()),
             Self::Key(action) => ("key", action.name()),
             Self::Database(action) => ("database", action.name()),
+            Self::Extension(action) => ("extension", action.name()),
             Self::Chain(action) => ("chain", action.name()),
         }
     }

@@ -50,7 +50,7 @@ impl Log {
         let backup = |action| Event::Job(JobKind::Backup, action);
         let schedule = Event::Schedule(ScheduleAction::Altered);
         let plan = [
-            (Event::Chain(ChainAction::Started), None),
+            (Event::Chain(ChainAction::Heartbeat), None),
             (schedule, None),
             (backup(JobAction::Queued), Some(job)),
             (schedule, None),
