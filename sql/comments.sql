@@ -33,6 +33,7 @@ COMMENT ON COLUMN walwarden.job.size_bytes IS 'bytes of the archive, not encrypt
 COMMENT ON COLUMN walwarden.job.raw_bytes IS 'bytes of COPY text and large objects';
 COMMENT ON COLUMN walwarden.job.tables IS 'tables whose rows it has, or has dealt with';
 COMMENT ON COLUMN walwarden.job.rows IS 'rows of these';
+COMMENT ON COLUMN walwarden.job.direct_tables IS 'those of the tables whose rows COPY did not write';
 COMMENT ON COLUMN walwarden.job.sha256 IS 'SHA-256 of the archive, not encrypted';
 COMMENT ON COLUMN walwarden.job.object_key IS 'where the archive lies, below the URL of the storage';
 COMMENT ON COLUMN walwarden.job.globals_key IS 'where the roles and tablespaces lie, below the URL of the storage';

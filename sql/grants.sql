@@ -40,7 +40,7 @@ $$;
 SELECT walwarden._make_private();
 
 GRANT USAGE ON SCHEMA walwarden TO pg_monitor;
-GRANT SELECT ON walwarden.jobs, walwarden.backups, walwarden.backup_copies, walwarden.discovered_backups, walwarden.schedules,
+GRANT SELECT ON walwarden.jobs, walwarden.backups, walwarden.backup_copies, walwarden.backup_tables, walwarden.discovered_backups, walwarden.schedules,
     walwarden.storages, walwarden.webhooks, walwarden.notifications, walwarden.progress, walwarden.waiting_sessions, walwarden.status, walwarden.audit_chain, walwarden.anchors, walwarden.keys,
     walwarden.metrics TO pg_monitor;
 GRANT EXECUTE ON FUNCTION walwarden._next_run(text, text, text, text), walwarden._progress(bigint),

@@ -522,6 +522,7 @@ CREATE FUNCTION walwarden.help(topic text DEFAULT NULL) RETURNS TABLE (task text
         ('see', $$SELECT kind, state, started_at, duration, size FROM walwarden.jobs ORDER BY queued_at DESC LIMIT 20$$, 'the latest jobs'),
         ('see', $$SELECT job, schedule, storage, snapshot_at, size FROM walwarden.backups ORDER BY snapshot_at DESC$$, 'the backups there are'),
         ('see', $$SELECT backup, storage, state, size, damage FROM walwarden.backup_copies$$, 'what each storage has'),
+        ('see', $$SELECT schema, name, rows, size, encoder FROM walwarden.backup_tables WHERE job = (SELECT last_backup FROM walwarden.status)$$, 'the tables of a backup'),
         ('see', $$TABLE walwarden.waiting_sessions$$, 'who waits for the running backup'),
         ('see', $$SELECT walwarden.report()$$, 'a page about the last 30 days, as HTML'),
         ('see', $$SELECT walwarden.library_version()$$, 'the version of the library'),
@@ -570,6 +571,7 @@ CREATE FUNCTION walwarden.help(topic text DEFAULT NULL) RETURNS TABLE (task text
         ('keys', $$SELECT walwarden.public_key()$$, 'the key that verifies everything; keep it elsewhere'),
         ('keys', $$SELECT walwarden.rotate_key()$$, 'put a new signing key in place of the old one'),
         ('keys', $$SELECT id, state, valid_from, backups FROM walwarden.keys$$, 'the keys there were'),
+        ('inside', $$SELECT * FROM walwarden.check_encoder('public.users')$$, 'who writes the rows of a table, and that it is as COPY does'),
         ('inside', $$SELECT count(*) FROM pg_catalog.pg_class TABLESAMPLE walwarden.blocks(0, 10)$$, 'some blocks of a table, past the cache')
       ) AS h (task, call, what)
      WHERE topic IS NULL OR pg_catalog.strpos(pg_catalog.lower(pg_catalog.concat_ws(' ', h.task, h.call, h.what)), pg_catalog.lower(topic)) > 0

@@ -95,6 +95,7 @@ CREATE TABLE walwarden.job (
     progress_handle bigint,
     -- What a leader that dies must have left behind for the next one to clean up; backup_copy has more of it.
     scratch_database text,
+    direct_tables   bigint CHECK (direct_tables >= 0),
     CHECK ((kind = 'backup') = (backup IS NULL)),
     CHECK ((kind = 'verify') = (depth IS NOT NULL)),
     CHECK ((state = 'failed') = (error_class IS NOT NULL)),

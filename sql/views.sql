@@ -12,9 +12,10 @@ SELECT id, kind, state, CASE WHEN state <> 'queued' THEN NULL
        snapshot_at, snapshot_lsn, tables, rows, raw_bytes, size_bytes, sha256,
        object_key, globals_key, manifest_key,
        error_class, error_message, error_detail, error_hint, canceled_by,
-       expires_at, delete_reason, deleted_by, deleted_at, pg_catalog.pg_size_pretty(size_bytes) AS size
+       expires_at, delete_reason, deleted_by, deleted_at, pg_catalog.pg_size_pretty(size_bytes) AS size, direct_tables
   FROM walwarden.job;
 COMMENT ON COLUMN walwarden.jobs.size IS 'size_bytes for people';
+COMMENT ON COLUMN walwarden.jobs.direct_tables IS 'of the tables of a backup those whose rows walwarden wrote itself; COPY wrote the others. walwarden.backup_tables has their names';
 COMMENT ON VIEW walwarden.jobs IS 'every job: one row an execution, with its states, sizes and errors';
 COMMENT ON COLUMN walwarden.jobs.waiting_for IS
     'what a queued job waits for: run_after (that time), turn (of the backups of this database one at a time), slot (of walwarden.max_concurrent_jobs), worker (of max_worker_processes); NULL when it is about to start';
@@ -53,6 +54,28 @@ SELECT place.backup, place.storage, good.finalized_at AS verified_at,
                                            AND (w.depth = 'full' OR w.depth = v.depth)
                                            AND (w.unchecked IS NULL OR v.unchecked IS NOT NULL OR v.depth = 'manifest'))
                       ORDER BY v.finalized_at DESC LIMIT 1) AS bad ON true;
+
+-- The tables of a backup, as its manifest lists them: the same in each of its storages.
+CREATE VIEW walwarden.backup_tables AS
+SELECT m.job_id AS job, t.schema, t.name, t.rows, pg_catalog.pg_size_pretty(t.raw_bytes) AS size, t.raw_bytes, p.stored_bytes, p.pieces,
+       coalesce(t.encoder, 'copy') AS encoder
+  FROM walwarden.manifest AS m
+ CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(m.body::jsonb OPERATOR(pg_catalog.->) 'tables')
+            AS t (schema text, name text, rows bigint, raw_bytes bigint, encoder text, pieces jsonb)
+ CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS pieces,
+                            coalesce(pg_catalog.sum((piece.value OPERATOR(pg_catalog.->>) 'length')::bigint), 0)::bigint AS stored_bytes
+                       FROM pg_catalog.jsonb_array_elements(t.pieces) AS piece) AS p
+ WHERE m.storage OPERATOR(pg_catalog.=) (SELECT pg_catalog.min(o.storage) FROM walwarden.manifest AS o WHERE o.job_id OPERATOR(pg_catalog.=) m.job_id);
+COMMENT ON VIEW walwarden.backup_tables IS 'the tables of each backup whose manifest is here, and who wrote their rows';
+COMMENT ON COLUMN walwarden.backup_tables.job IS 'the backup';
+COMMENT ON COLUMN walwarden.backup_tables.schema IS 'the schema of the table';
+COMMENT ON COLUMN walwarden.backup_tables.name IS 'the table';
+COMMENT ON COLUMN walwarden.backup_tables.rows IS 'how many rows the backup has of it';
+COMMENT ON COLUMN walwarden.backup_tables.size IS 'raw_bytes for people';
+COMMENT ON COLUMN walwarden.backup_tables.raw_bytes IS 'bytes of their text before compression';
+COMMENT ON COLUMN walwarden.backup_tables.stored_bytes IS 'bytes that they take in the archive';
+COMMENT ON COLUMN walwarden.backup_tables.pieces IS 'how many pieces it was cut into';
+COMMENT ON COLUMN walwarden.backup_tables.encoder IS 'direct: walwarden wrote the rows itself, from the pages of the table; copy: COPY did. The bytes are the same';
 
 CREATE VIEW walwarden.backup_copies AS
 SELECT c.backup, c.storage, c.state, pg_catalog.pg_size_pretty(c.size_bytes) AS size, c.size_bytes, c.stored_at, c.made_by,

@@ -22,16 +22,18 @@ COMMENT ON FUNCTION walwarden.keep_identity() IS
 
 -- What pg_dump's session sets decides what is written (setup_connection in pg_dump.c).
 CREATE FUNCTION walwarden.check_encoder(relation regclass)
-    RETURNS TABLE (encoder text, reason text, rows bigint, bytes bigint, differs_at text)
+    RETURNS TABLE (encoder text, reason text, rows bigint, bytes bigint, differs_at text, direct_ms double precision, copy_ms double precision)
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 3
     SET row_security = off
     AS 'MODULE_PATHNAME', 'check_encoder_wrapper';
 COMMENT ON FUNCTION walwarden.check_encoder(regclass) IS
-    'write a table as a backup does and by COPY, and compare: which encoder backups use for it, why COPY if it is COPY, and the first blocks that differ';
+    'write a table as a backup does and by COPY, and compare: which encoder backups use for it, why COPY if it is COPY, the first blocks that differ, and the milliseconds that each took';
 
 ALTER TABLE walwarden.watch ADD COLUMN audit_problems bigint;
 COMMENT ON COLUMN walwarden.watch.audit_problems IS 'how many problems the last look at the audit chain found';
+
+ALTER TABLE walwarden.job ADD COLUMN direct_tables bigint CHECK (direct_tables >= 0);
 
 CREATE OR REPLACE VIEW walwarden.jobs AS
 SELECT id, kind, state, CASE WHEN state <> 'queued' THEN NULL
@@ -45,9 +47,32 @@ SELECT id, kind, state, CASE WHEN state <> 'queued' THEN NULL
        snapshot_at, snapshot_lsn, tables, rows, raw_bytes, size_bytes, sha256,
        object_key, globals_key, manifest_key,
        error_class, error_message, error_detail, error_hint, canceled_by,
-       expires_at, delete_reason, deleted_by, deleted_at, pg_catalog.pg_size_pretty(size_bytes) AS size
+       expires_at, delete_reason, deleted_by, deleted_at, pg_catalog.pg_size_pretty(size_bytes) AS size, direct_tables
   FROM walwarden.job;
 COMMENT ON COLUMN walwarden.jobs.size IS 'size_bytes for people';
+COMMENT ON COLUMN walwarden.jobs.direct_tables IS 'of the tables of a backup those whose rows walwarden wrote itself; COPY wrote the others. walwarden.backup_tables has their names';
+
+-- The tables of a backup, as its manifest lists them: the same in each of its storages.
+CREATE VIEW walwarden.backup_tables AS
+SELECT m.job_id AS job, t.schema, t.name, t.rows, pg_catalog.pg_size_pretty(t.raw_bytes) AS size, t.raw_bytes, p.stored_bytes, p.pieces,
+       coalesce(t.encoder, 'copy') AS encoder
+  FROM walwarden.manifest AS m
+ CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(m.body::jsonb OPERATOR(pg_catalog.->) 'tables')
+            AS t (schema text, name text, rows bigint, raw_bytes bigint, encoder text, pieces jsonb)
+ CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS pieces,
+                            coalesce(pg_catalog.sum((piece.value OPERATOR(pg_catalog.->>) 'length')::bigint), 0)::bigint AS stored_bytes
+                       FROM pg_catalog.jsonb_array_elements(t.pieces) AS piece) AS p
+ WHERE m.storage OPERATOR(pg_catalog.=) (SELECT pg_catalog.min(o.storage) FROM walwarden.manifest AS o WHERE o.job_id OPERATOR(pg_catalog.=) m.job_id);
+COMMENT ON VIEW walwarden.backup_tables IS 'the tables of each backup whose manifest is here, and who wrote their rows';
+COMMENT ON COLUMN walwarden.backup_tables.job IS 'the backup';
+COMMENT ON COLUMN walwarden.backup_tables.schema IS 'the schema of the table';
+COMMENT ON COLUMN walwarden.backup_tables.name IS 'the table';
+COMMENT ON COLUMN walwarden.backup_tables.rows IS 'how many rows the backup has of it';
+COMMENT ON COLUMN walwarden.backup_tables.size IS 'raw_bytes for people';
+COMMENT ON COLUMN walwarden.backup_tables.raw_bytes IS 'bytes of their text before compression';
+COMMENT ON COLUMN walwarden.backup_tables.stored_bytes IS 'bytes that they take in the archive';
+COMMENT ON COLUMN walwarden.backup_tables.pieces IS 'how many pieces it was cut into';
+COMMENT ON COLUMN walwarden.backup_tables.encoder IS 'direct: walwarden wrote the rows itself, from the pages of the table; copy: COPY did. The bytes are the same';
 
 CREATE OR REPLACE VIEW walwarden.storages AS
 SELECT s.name, s.url, s.options, s.created_by, s.created_at,
@@ -583,6 +608,7 @@ CREATE FUNCTION walwarden.help(topic text DEFAULT NULL) RETURNS TABLE (task text
         ('see', $$SELECT kind, state, started_at, duration, size FROM walwarden.jobs ORDER BY queued_at DESC LIMIT 20$$, 'the latest jobs'),
         ('see', $$SELECT job, schedule, storage, snapshot_at, size FROM walwarden.backups ORDER BY snapshot_at DESC$$, 'the backups there are'),
         ('see', $$SELECT backup, storage, state, size, damage FROM walwarden.backup_copies$$, 'what each storage has'),
+        ('see', $$SELECT schema, name, rows, size, encoder FROM walwarden.backup_tables WHERE job = (SELECT last_backup FROM walwarden.status)$$, 'the tables of a backup'),
         ('see', $$TABLE walwarden.waiting_sessions$$, 'who waits for the running backup'),
         ('see', $$SELECT walwarden.report()$$, 'a page about the last 30 days, as HTML'),
         ('see', $$SELECT walwarden.library_version()$$, 'the version of the library'),
@@ -631,6 +657,7 @@ CREATE FUNCTION walwarden.help(topic text DEFAULT NULL) RETURNS TABLE (task text
         ('keys', $$SELECT walwarden.public_key()$$, 'the key that verifies everything; keep it elsewhere'),
         ('keys', $$SELECT walwarden.rotate_key()$$, 'put a new signing key in place of the old one'),
         ('keys', $$SELECT id, state, valid_from, backups FROM walwarden.keys$$, 'the keys there were'),
+        ('inside', $$SELECT * FROM walwarden.check_encoder('public.users')$$, 'who writes the rows of a table, and that it is as COPY does'),
         ('inside', $$SELECT count(*) FROM pg_catalog.pg_class TABLESAMPLE walwarden.blocks(0, 10)$$, 'some blocks of a table, past the cache')
       ) AS h (task, call, what)
      WHERE topic IS NULL OR pg_catalog.strpos(pg_catalog.lower(pg_catalog.concat_ws(' ', h.task, h.call, h.what)), pg_catalog.lower(topic)) > 0
@@ -673,6 +700,7 @@ COMMENT ON COLUMN walwarden.job.size_bytes IS 'bytes of the archive, not encrypt
 COMMENT ON COLUMN walwarden.job.raw_bytes IS 'bytes of COPY text and large objects';
 COMMENT ON COLUMN walwarden.job.tables IS 'tables whose rows it has, or has dealt with';
 COMMENT ON COLUMN walwarden.job.rows IS 'rows of these';
+COMMENT ON COLUMN walwarden.job.direct_tables IS 'those of the tables whose rows COPY did not write';
 COMMENT ON COLUMN walwarden.job.sha256 IS 'SHA-256 of the archive, not encrypted';
 COMMENT ON COLUMN walwarden.job.object_key IS 'where the archive lies, below the URL of the storage';
 COMMENT ON COLUMN walwarden.job.globals_key IS 'where the roles and tablespaces lie, below the URL of the storage';
@@ -1014,7 +1042,7 @@ COMMENT ON COLUMN walwarden.keys.signature IS 'of the statement, by the previous
 -- Before any GRANT on what is new: what a script of the extension has granted on already is left as it is.
 SELECT walwarden._make_private();
 
-GRANT SELECT ON walwarden.metrics TO pg_monitor;
+GRANT SELECT ON walwarden.metrics, walwarden.backup_tables TO pg_monitor;
 GRANT EXECUTE ON FUNCTION walwarden._metrics(), walwarden.metrics_text(boolean), walwarden.help(text),
     walwarden."check"(text, interval, interval, interval, interval, interval) TO pg_monitor;
 

@@ -20,3 +20,11 @@ pub mod storage;
 pub mod task;
 pub mod watch;
 pub mod webhook;
+
+use crate::pg::extension;
+use walwarden_core::Result;
+
+/// Whether ALTER EXTENSION UPDATE is still to come: what 0.2.0 has added to tables is not there then.
+fn objects_are_of_0_1_0() -> Result<bool> {
+    Ok(extension::version()? == "0.1.0")
+}

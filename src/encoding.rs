@@ -4,6 +4,7 @@ use crate::pg::copy_out::copy_out;
 use crate::pg::direct_copy::DirectTable;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 use walwarden_core::archive::Blocks;
 use walwarden_core::archive::statement::statement_of_blocks;
 use walwarden_core::copy_text::Sink;
@@ -19,7 +20,8 @@ pub struct Written {
     pub rows: u64,
     /// How many bytes of text.
     pub bytes: u64,
-    sha256: [u8; 32],
+    /// The SHA-256 of that text.
+    pub sha256: [u8; 32],
 }
 
 /// Takes text and keeps its hash.
@@ -28,18 +30,25 @@ struct Hashed {
     text: Vec<u8>,
     bytes: u64,
     hash: Sha256,
+    /// What hashing took.
+    hashing: Duration,
 }
 
 impl Hashed {
-    fn take(&mut self, text: &[u8]) {
-        self.hash.update(text);
-        self.bytes += text.len() as u64;
+    fn hash(&mut self) {
+        let began = Instant::now();
+        self.hash.update(&self.text);
+        self.bytes += self.text.len() as u64;
+        self.text.clear();
+        self.text.shrink_to(2 * PART_BYTES);
+        self.hashing += began.elapsed();
     }
 
-    fn end(mut self, rows: u64) -> Written {
-        let text = std::mem::take(&mut self.text);
-        self.take(&text);
-        Written { rows, bytes: self.bytes, sha256: self.hash.finalize().into() }
+    /// What there was, and how long all of it took since `began`, without the hashing.
+    fn end(mut self, rows: u64, began: Instant) -> (Written, Duration) {
+        self.hash();
+        let written = Written { rows, bytes: self.bytes, sha256: self.hash.finalize().into() };
+        (written, began.elapsed().saturating_sub(self.hashing))
     }
 }
 
@@ -50,11 +59,7 @@ impl Sink for Hashed {
 
     fn pass_on(&mut self) -> Result<()> {
         if self.text.len() >= PART_BYTES {
-            let mut text = std::mem::take(&mut self.text);
-            self.take(&text);
-            text.clear();
-            text.shrink_to(2 * PART_BYTES);
-            self.text = text;
+            self.hash();
         }
         Ok(())
     }
@@ -74,21 +79,21 @@ pub fn statement(statement: &[u8], blocks: Blocks) -> Result<Cow<'_, [u8]>> {
         .ok_or_else(|| Error::internal("a table was cut that cannot be"))
 }
 
-/// Some blocks of a table, written directly.
-pub fn write_directly(table: &mut DirectTable, blocks: Blocks) -> Result<Written> {
-    let mut text = Hashed::default();
+/// Some blocks of a table, written directly; and how long that took.
+pub fn write_directly(table: &mut DirectTable, blocks: Blocks) -> Result<(Written, Duration)> {
+    let (began, mut text) = (Instant::now(), Hashed::default());
     let rows = table.write(blocks, &mut text)?;
-    Ok(text.end(rows))
+    Ok(text.end(rows, began))
 }
 
 /// The same blocks, written by COPY.
-pub fn write_by_copy(copy: &[u8], blocks: Blocks) -> Result<Written> {
-    let mut text = Hashed::default();
+pub fn write_by_copy(copy: &[u8], blocks: Blocks) -> Result<(Written, Duration)> {
+    let (began, mut text) = (Instant::now(), Hashed::default());
     let rows = copy_out(&statement(copy, blocks)?, &mut |row| {
-        text.take(row);
-        Ok(())
+        text.text.extend_from_slice(row);
+        text.pass_on()
     })?;
-    Ok(text.end(rows))
+    Ok(text.end(rows, began))
 }
 
 /// Make sure that both write the same.
@@ -96,7 +101,7 @@ pub fn write_by_copy(copy: &[u8], blocks: Blocks) -> Result<Written> {
 /// # Errors
 /// `Internal` where they do not.
 pub fn require_same(table: &mut DirectTable, copy: &[u8], blocks: Blocks) -> Result<()> {
-    let (direct, by_copy) = (write_directly(table, blocks)?, write_by_copy(copy, blocks)?);
+    let (direct, by_copy) = (write_directly(table, blocks)?.0, write_by_copy(copy, blocks)?.0);
     if direct == by_copy {
         return Ok(());
     }

@@ -30,6 +30,8 @@ pub enum Kind {
     Floor,
     /// walwarden to a folder.
     File(Codec),
+    /// The same with `walwarden.encoder = copy`.
+    FileByCopy(Codec),
     /// walwarden to the S3 server.
     Bucket(Codec),
 }
@@ -64,6 +66,7 @@ pub fn list(stage: &Stage, options: &Options, notes: &mut Vec<String>) -> Vec<Co
     add("floor", Kind::Floor);
     for codec in &stage.codecs {
         add("file", Kind::File(codec.clone()));
+        add("copy", Kind::FileByCopy(codec.clone()));
     }
     for codec in &stage.codecs {
         add("s3", Kind::Bucket(codec.clone()));
@@ -83,6 +86,7 @@ fn label(stage: &Stage, options: &Options, kind: &Kind) -> String {
         Kind::DumpDirectory(codec) => format!("`pg_dump -Fd -j{jobs} {}`", stage.compress_option(codec)),
         Kind::Floor => "floor: two `COPY TO '/dev/null'`".to_owned(),
         Kind::File(codec) => format!("walwarden to `file://`, {}", how(codec)),
+        Kind::FileByCopy(codec) => format!("the same through COPY, {}", how(codec)),
         Kind::Bucket(codec) => format!("walwarden to `s3://`, {}", how(codec)),
     }
 }
@@ -101,7 +105,10 @@ impl Contender {
     /// Its codec, where that is compared with the same one of another contender.
     pub fn codec(&self) -> Option<&Codec> {
         match &self.kind {
-            Kind::DumpDirectory(codec) | Kind::File(codec) | Kind::Bucket(codec) => Some(codec),
+            Kind::DumpDirectory(codec)
+            | Kind::File(codec)
+            | Kind::FileByCopy(codec)
+            | Kind::Bucket(codec) => Some(codec),
             Kind::DumpMax | Kind::Dump | Kind::Floor => None,
         }
     }
@@ -120,6 +127,15 @@ impl Contender {
                 Outcome { seconds, bytes: None, phases: None }
             }
             Kind::File(codec) => back_up(stage, database, FILE_STORAGE, self.jobs, codec),
+            Kind::FileByCopy(codec) => {
+                let set = |what: &str| {
+                    stage.cluster.sql("postgres", &format!("ALTER DATABASE {} {what}", database.name))
+                };
+                set("SET walwarden.encoder = copy");
+                let outcome = back_up(stage, database, FILE_STORAGE, self.jobs, codec);
+                set("RESET walwarden.encoder");
+                outcome
+            }
             Kind::Bucket(codec) => back_up(stage, database, BUCKET_STORAGE, self.jobs, codec),
         };
         stage.await_rest();

@@ -9,7 +9,7 @@ pub const HELP: &str = "\
 WALWARDEN_BENCH_SCALE=128         megabytes of each data set
 WALWARDEN_BENCH_ROUNDS=3          how often each contender runs on each data set
 WALWARDEN_BENCH_SETS='...'        of: wide numeric giant small toast (default: these five), spread
-WALWARDEN_BENCH_CONTENDERS='...'  of: dump-Z9 dump dump-dir floor file s3, which back up, and
+WALWARDEN_BENCH_CONTENDERS='...'  of: dump-Z9 dump dump-dir floor file copy s3, which back up, and
                                   pg_restore restore-file restore-s3, which restore (default: all)
 WALWARDEN_BENCH_CODECS='...'      for all but dump-Z9, dump, floor (default: gzip:6, and zstd:1 where pg_dump knows it)
 WALWARDEN_BENCH_JOBS=2            copiers and loaders of walwarden, and -j of pg_dump and pg_restore
@@ -18,8 +18,18 @@ WALWARDEN_BENCH_PGBENCH_SECONDS=5 how long pgbench runs alone, and at least besi
 WALWARDEN_BENCH_JSON=FILE         where the JSON goes (default: bench/backup-pgMAJOR.json in the target folder)";
 
 /// Every word WALWARDEN_BENCH_CONTENDERS may hold.
-const CONTENDERS: [&str; 9] =
-    ["dump-Z9", "dump", "dump-dir", "floor", "file", "s3", "pg_restore", "restore-file", "restore-s3"];
+const CONTENDERS: [&str; 10] = [
+    "dump-Z9",
+    "dump",
+    "dump-dir",
+    "floor",
+    "file",
+    "copy",
+    "s3",
+    "pg_restore",
+    "restore-file",
+    "restore-s3",
+];
 
 /// A codec and its level, as `pg_dump --compress` and walwarden spell them: `gzip:6`, `zstd:1`.
 #[derive(Clone, Debug, PartialEq, Eq)]

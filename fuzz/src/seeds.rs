@@ -100,6 +100,13 @@ pub fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
         ]),
         "archive" => ARCHIVES.iter().map(|archive| archive.to_vec()).collect(),
         "copy_rows" => texts(&["\u{2}1\ta\\tb\n\\N\t\\x41\n\\.\n"]),
+        // A numeric, an array of two numbers, a document, and a tuple of a number and a text.
+        "copy_text" => vec![
+            b"\x81\x80\x0c\x00\x22\x0d".to_vec(),
+            b"\x01\0\0\0\0\0\0\0\x17\0\0\0\x02\0\0\0\x01\0\0\0\x05\0\0\0\x06\0\0\0".to_vec(),
+            b"\x01\0\0\x20\x01\0\0\x80\x01\0\0\0ab".to_vec(),
+            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\x02\x08\x18\0\x07\0\0\0\x09abc".to_vec(),
+        ],
         "statement" => {
             texts(&["COPY public.t (a, \"b\"\"c\") TO stdout;", "COPY public.t (a) FROM stdin;\n"])
         }

@@ -7,6 +7,7 @@ use walwarden_core::archive::{
 };
 use walwarden_core::audit::note::{KEY_NAME, key_hash};
 use walwarden_core::audit::{AuditObject, Checkpoint, Entry, SignedNote, TlogProof, leaf_hash};
+use walwarden_core::copy_text::{Alignment, Attribute, Element, Kind, Length, Server, Tuple, Varlena};
 use walwarden_core::discovery::ManifestKey;
 use walwarden_core::error::Result;
 use walwarden_core::evidence::consistency::ConsistencyProof;
@@ -49,6 +50,7 @@ pub const fn all() -> &'static [Target] {
         ("patterns", patterns),
         ("archive", archive),
         ("copy_rows", copy_rows),
+        ("copy_text", copy_text),
         ("statement", copy_statement),
         ("messages", messages),
         ("compression", compression),
@@ -297,6 +299,75 @@ fn copy_rows(data: &[u8]) {
     while let Ok(Some(row)) = rows.next_row() {
         assert_eq!(row.len(), columns);
         assert_eq!(row.iter().count(), columns);
+    }
+}
+
+/// A server that knows nothing but one time zone.
+struct NoServer;
+
+impl Server for NoServer {
+    fn float4(&mut self, value: f32, text: &mut Vec<u8>) {
+        text.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    fn float8(&mut self, value: f64, text: &mut Vec<u8>) {
+        text.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    fn label(&mut self, _value: u32) -> Option<&[u8]> {
+        None
+    }
+
+    fn utc_offset(&mut self, _time: i64) -> Option<i32> {
+        Some(-34_200)
+    }
+}
+
+/// A tuple, and its values as if they were of each type. What is written is one field: nothing in it ends a field or a row.
+fn copy_text(data: &[u8]) {
+    let element = |kind, length| {
+        Kind::Array(Box::new(Element { kind, oid: 23, length, alignment: Alignment::Int, delimiter: b',' }))
+    };
+    let kinds = [
+        Kind::Int4,
+        Kind::Int8,
+        Kind::Numeric,
+        Kind::Text,
+        Kind::Name,
+        Kind::Char,
+        Kind::Bytea,
+        Kind::Uuid,
+        Kind::Date,
+        Kind::Time,
+        Kind::Timestamp,
+        Kind::TimestampTz,
+        Kind::Interval { has_infinity: true },
+        Kind::Jsonb,
+        Kind::Inet,
+        Kind::Cidr,
+        Kind::Enum,
+        element(Kind::Int4, Length::Fixed(4)),
+        element(Kind::Text, Length::Varlena),
+        element(Kind::Jsonb, Length::Varlena),
+    ];
+    let mut values = vec![data];
+    if let Some(mut tuple) = Tuple::of(data) {
+        for length in [Length::Fixed(4), Length::Varlena, Length::Fixed(8), Length::CString, Length::Varlena]
+        {
+            let Some(value) = tuple.next(Attribute { length, alignment: Alignment::Int }) else { break };
+            if let Some(Varlena::Plain(inner)) = value.and_then(Varlena::of) {
+                values.push(inner);
+            }
+            values.extend(value);
+        }
+    }
+    for value in values {
+        for kind in &kinds {
+            let mut text = Vec::new();
+            if kind.write_field(value, &mut NoServer, &mut text).is_some() {
+                assert!(!text.iter().any(|byte| matches!(byte, 0 | b'\t' | b'\n' | b'\r')));
+            }
+        }
     }
 }
 

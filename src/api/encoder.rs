@@ -8,6 +8,7 @@ use crate::pg::{locks, sql};
 use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use std::time::Duration;
 use walwarden_core::archive::Blocks;
 use walwarden_core::encoder::Encoder;
 use walwarden_core::{Error, ErrorClass, Result as CoreResult};
@@ -36,6 +37,8 @@ pub fn check_encoder(
             name!(rows, i64),
             name!(bytes, i64),
             name!(differs_at, Option<Text>),
+            name!(direct_ms, Option<f64>),
+            name!(copy_ms, Option<f64>),
         ),
     >,
     ErrorReport,
@@ -46,7 +49,17 @@ pub fn check_encoder(
         .map_err(report)
 }
 
-type Row = (Text, Option<Text>, i64, i64, Option<Text>);
+type Row = (Text, Option<Text>, i64, i64, Option<Text>, Option<f64>, Option<f64>);
+
+/// A table as far as it was written both ways.
+#[derive(Default)]
+struct Comparison {
+    rows: u64,
+    bytes: u64,
+    direct: Duration,
+    copy: Duration,
+    difference: Option<Blocks>,
+}
 
 fn check(relation: Oid) -> CoreResult<Row> {
     let oid = relation.to_u32();
@@ -57,43 +70,45 @@ fn check(relation: Oid) -> CoreResult<Row> {
     let statement = text::to_server(&statement).into_bytes();
     match direct_copy::open(oid, &statement)? {
         Way::Copy(reason) => {
-            let written = write_by_copy(&statement, Blocks::ALL)?;
-            Ok(row(Encoder::Copy, Some(reason), &written, None))
+            let (Written { rows, bytes, .. }, time) = write_by_copy(&statement, Blocks::ALL)?;
+            let (encoder, reason) = (Text::from(Encoder::Copy.name()), Some(Text::from(reason)));
+            Ok((encoder, reason, rows as i64, bytes as i64, None, None, Some(milliseconds(time))))
         }
         Way::Direct(mut table) => {
             let compared = compare(&mut table, &statement);
             table.close();
-            let (written, difference) = compared?;
-            Ok(row(Encoder::Direct, None, &written, difference))
+            let Comparison { rows, bytes, direct, copy, difference } = compared?;
+            let place =
+                difference.map(|Blocks { first, end }| Text(format!("blocks {first} to {}", end - 1)));
+            let (direct, copy) = (Some(milliseconds(direct)), Some(milliseconds(copy)));
+            Ok((Text::from(Encoder::Direct.name()), None, rows as i64, bytes as i64, place, direct, copy))
         }
     }
 }
 
-fn row(encoder: Encoder, reason: Option<&str>, written: &Written, difference: Option<Blocks>) -> Row {
-    let difference = difference.map(|Blocks { first, end }| Text(format!("blocks {first} to {}", end - 1)));
-    (
-        Text::from(encoder.name()),
-        reason.map(Text::from),
-        written.rows as i64,
-        written.bytes as i64,
-        difference,
-    )
+/// To a microsecond.
+fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
 }
 
 /// All of the table both ways, up to the first block that differs.
-fn compare(table: &mut DirectTable, statement: &[u8]) -> CoreResult<(Written, Option<Blocks>)> {
-    let mut written = Written::default();
+fn compare(table: &mut DirectTable, statement: &[u8]) -> CoreResult<Comparison> {
+    let mut comparison = Comparison::default();
     let count = table.blocks();
     for first in (0..count).step_by(BLOCKS_AT_ONCE as usize) {
         let blocks = Blocks { first, end: count.min(first + BLOCKS_AT_ONCE) };
-        let direct = write_directly(table, blocks)?;
-        if direct != write_by_copy(statement, blocks)? {
-            return Ok((written, Some(narrowed(table, statement, blocks)?)));
+        let (direct, direct_time) = write_directly(table, blocks)?;
+        let (by_copy, copy_time) = write_by_copy(statement, blocks)?;
+        if direct != by_copy {
+            comparison.difference = Some(narrowed(table, statement, blocks)?);
+            break;
         }
-        written.rows += direct.rows;
-        written.bytes += direct.bytes;
+        comparison.rows += direct.rows;
+        comparison.bytes += direct.bytes;
+        comparison.direct += direct_time;
+        comparison.copy += copy_time;
     }
-    Ok((written, None))
+    Ok(comparison)
 }
 
 /// The first block that differs of some that do.
@@ -101,7 +116,7 @@ fn narrowed(table: &mut DirectTable, statement: &[u8], mut blocks: Blocks) -> Co
     while blocks.end - blocks.first > 1 {
         let middle = blocks.first + (blocks.end - blocks.first) / 2;
         let half = Blocks { first: blocks.first, end: middle };
-        let is_in_half = write_directly(table, half)? != write_by_copy(statement, half)?;
+        let is_in_half = write_directly(table, half)?.0 != write_by_copy(statement, half)?.0;
         blocks = if is_in_half { half } else { Blocks { first: middle, end: blocks.end } };
     }
     Ok(blocks)

@@ -64,6 +64,8 @@ pub struct ArchiveFacts {
     pub raw_bytes: u64,
     /// Tables with data in it.
     pub tables: u64,
+    /// Those of the tables that COPY did not write, of a backup.
+    pub direct_tables: Option<u64>,
     /// Rows in it.
     pub rows: u64,
     /// SHA-256 of the archive, hex.
@@ -265,7 +267,13 @@ pub fn start_finalizing(id: Uuid, keys: &ObjectKeys<'_>, facts: &ArchiveFacts) -
             Some(&facts.rows.to_string()),
             Some(&facts.sha256),
         ],
-    )
+    )?;
+    match facts.direct_tables {
+        Some(count) if !super::objects_are_of_0_1_0()? => {
+            change(id, "direct_tables = $2::bigint", &[Some(&count.to_string())])
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The backup of this job is to be deleted; one that is already to be is left as it is.

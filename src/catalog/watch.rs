@@ -1,6 +1,6 @@
 //! `walwarden.watch`: when the rounds were last made; and `walwarden.storage_shortage`: what was told of full storages.
 
-use crate::pg::{clock, extension, sql};
+use crate::pg::{clock, sql};
 use chrono::{DateTime, Utc};
 use walwarden_core::{Error, Result};
 
@@ -40,12 +40,9 @@ pub fn note(round: Round, time: DateTime<Utc>) -> Result<()> {
     Ok(())
 }
 
-/// The release whose objects have no place for problems.
-const WITHOUT_PROBLEMS: &str = "0.1.0";
-
 /// So many problems of the audit chain were found.
 pub fn note_problems(count: usize) -> Result<()> {
-    if extension::version()? == WITHOUT_PROBLEMS {
+    if super::objects_are_of_0_1_0()? {
         return Ok(());
     }
     sql::run("UPDATE walwarden.watch SET audit_problems = $1::bigint", &[Some(&count.to_string())])?;

@@ -219,6 +219,7 @@ fn finalize(job: &Job, keys: &BackupKeys, assembled: &Assembled, archive: &Plain
         size: archive.size,
         raw_bytes: assembled.table_bytes() + assembled.large_object_bytes,
         tables: assembled.blocks.len() as u64,
+        direct_tables: Some(assembled.direct.len() as u64),
         rows: assembled.rows(),
         sha256: hex::encode(archive.sha256),
     };

@@ -191,6 +191,7 @@ impl Subject {
             size: manifest.archive.size,
             raw_bytes: if with_large_objects { manifest.large_objects.raw_bytes } else { 0 },
             tables: 0,
+            direct_tables: None,
             rows: 0,
             sha256: manifest.archive.sha256.to_string(),
         };

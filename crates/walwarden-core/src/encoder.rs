@@ -70,10 +70,11 @@ mod tests {
         fn every_block_may_be_in_a_sample(count in 1_u32..1000, block: u32) {
             let block = block % count;
             let blocks = Blocks { first: 0, end: count };
-            prop_assert!((0..u64::from(count)).any(|random| {
+            let is_found = (0..u64::from(count)).any(|random| {
                 let sample = sample(blocks, random).unwrap();
                 (sample.first..sample.end).contains(&block)
-            }));
+            });
+            prop_assert!(is_found);
         }
     }
 

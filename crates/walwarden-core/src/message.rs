@@ -368,7 +368,7 @@ mod tests {
                     without_rows: vec![259],
                 },
                 [
-                    b"S\x04".as_slice(),
+                    b"S\x05".as_slice(),
                     &[0x48, 0xd8, 0x74, 0xb3, 0x16, 0, 0, 0],
                     &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
                     b"\x06\0\0\x000000-1",
@@ -381,9 +381,8 @@ mod tests {
             (CopierMessage::PieceBytes { piece: 0, bytes: b"" }, b"B\0\0\0\0".to_vec()),
             (
                 CopierMessage::PieceEnd { piece: 1, summary: summary(), encoder: Encoder::Direct },
-                CopierMessage::PieceEnd { piece: 2, summary: summary(), encoder: Encoder::Copy },
                 [
-                    b"E\x01\0\0\0".as_slice(),
+                    b"ED\x01\0\0\0".as_slice(),
                     &[2, 1, 0, 0, 0, 0, 0, 0],
                     &[3, 0, 0, 0, 0, 0, 0, 0],
                     &[0xd4, 0xc3, 0xb2, 0xa1],
@@ -419,7 +418,7 @@ mod tests {
             compression: Compression::None,
             plan: PiecePlan::default(),
         };
-        let bytes = b"P\x04\x03\0\0\x000-1\x04\0\0\0noneWWPP\x02\0\0\0\0\0\0\0\0";
+        let bytes = b"P\x05\x01\x03\0\0\x000-1\x04\0\0\0noneWWPP\x02\0\0\0\0\0\0\0\0";
         assert_eq!(message.encode().unwrap(), bytes);
         assert_eq!(LeaderMessage::decode(bytes).unwrap(), message);
         for end in 0..bytes.len() {

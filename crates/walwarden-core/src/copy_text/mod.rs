@@ -18,6 +18,9 @@ mod tuple;
 mod varlena;
 mod zone;
 
+#[cfg(test)]
+mod tests;
+
 pub use array::Element;
 pub use escape::{Ended, escape};
 pub use sink::{Sink, is_long, write_in_parts};

@@ -89,9 +89,6 @@ fn longest_zeros(words: &[u16; 8]) -> Range<usize> {
 
 /// Whether the last four bytes are shown as an address of version 4.
 fn holds_v4(zeros: &Range<usize>, words: &[u16; 8]) -> bool {
-    let [.., sixth, _, last] = words;
-    zeros.start == 0
-        && (zeros.len() == 6
-            || (zeros.len() == 7 && *last != 0x0001)
-            || (zeros.len() == 5 && *sixth == 0xffff))
+    let [.., sixth, _, _] = words;
+    zeros.start == 0 && (zeros.len() == 6 || (zeros.len() == 5 && *sixth == 0xffff))
 }
