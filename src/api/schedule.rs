@@ -36,7 +36,7 @@ fn define(name: &str, given: Definition) -> CoreResult<Option<TimestampWithTimeZ
     wake_launcher_at_commit();
     let lost = before.map(|before| before.definition.lost_in(&definition)).unwrap_or_default();
     if !lost.is_empty() {
-        pgrx::notice!("schedule \"{name}\" was replaced, and has no longer: {}", lost.join(", "));
+        pgrx::notice!("schedule \"{name}\" was replaced and no longer has: {}", lost.join(", "));
     }
     if definition.crons().next().is_some() && !shared::available() {
         pgrx::notice!("schedule \"{name}\" does not fire before walwarden is in shared_preload_libraries");
