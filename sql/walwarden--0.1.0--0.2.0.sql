@@ -592,75 +592,107 @@ COMMENT ON FUNCTION walwarden."check"(text, interval, interval, interval, interv
     'one row for a monitoring system: status, its code (0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN), what is wrong, and performance data';
 
 -- Every example can be run as it stands where there are a schedule "nightly", a storage "offsite", a table public.users and a backup. Those
--- that show a view choose columns that fit on a screen.
-CREATE FUNCTION walwarden.help(topic text DEFAULT NULL) RETURNS TABLE (task text, call text, what text)
+-- that show a view choose columns that fit on a screen; lines are folded so that psql shows the table in 120 columns.
+CREATE FUNCTION walwarden.help(topic text DEFAULT NULL) RETURNS TABLE (task text, what text, call text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $help$
-    SELECT h.task, h.call, h.what
+    SELECT h.task, h.what, h.call
       FROM (VALUES
-        ('back up', $$CALL walwarden.backup()$$, 'back up and wait, with progress as notices'),
-        ('back up', $$SELECT walwarden.run_now()$$, 'queue a backup; it starts at COMMIT'),
-        ('back up', $$SELECT walwarden.run_now('nightly')$$, 'the same, as a schedule does it'),
-        ('back up', $$SELECT walwarden.wait_for(running_job) FROM walwarden.status$$, 'wait until a job ends'),
-        ('back up', $$SELECT walwarden.cancel(running_job) FROM walwarden.status$$, 'stop a job; nothing of it stays'),
-        ('back up', $$SELECT walwarden.copy_backup(last_backup, 'offsite') FROM walwarden.status$$, 'copy a backup into another storage'),
-        ('see', $$TABLE walwarden.status$$, 'all in one row; \x shows it well'),
-        ('see', $$SELECT phase, bar, summary FROM walwarden.progress$$, 'how far jobs are; \watch repeats it'),
-        ('see', $$SELECT kind, state, started_at, duration, size FROM walwarden.jobs ORDER BY queued_at DESC LIMIT 20$$, 'the latest jobs'),
-        ('see', $$SELECT job, schedule, storage, snapshot_at, size FROM walwarden.backups ORDER BY snapshot_at DESC$$, 'the backups there are'),
-        ('see', $$SELECT backup, storage, state, size, damage FROM walwarden.backup_copies$$, 'what each storage has'),
-        ('see', $$SELECT schema, name, rows, size, encoder FROM walwarden.backup_tables WHERE job = (SELECT last_backup FROM walwarden.status)$$, 'the tables of a backup'),
-        ('see', $$TABLE walwarden.waiting_sessions$$, 'who waits for the running backup'),
-        ('see', $$SELECT walwarden.report()$$, 'a page about the last 30 days, as HTML'),
-        ('see', $$SELECT walwarden.library_version()$$, 'the version of the library'),
-        ('see', $$SELECT * FROM walwarden.help('restore')$$, 'this table, or a part of it'),
-        ('schedule', $$SELECT walwarden.schedule('nightly', '0 2 * * *', storage => 'offsite', keep_daily => 14, rpo => '26 hours')$$, 'back up every night'),
-        ('schedule', $$SELECT walwarden.pause('nightly')$$, 'stop it for a while'),
-        ('schedule', $$SELECT walwarden.resume('nightly')$$, 'let it fire again'),
-        ('schedule', $$SELECT walwarden.unschedule('nightly')$$, 'remove it; its backups stay'),
-        ('schedule', $$SELECT name, cron, storage, next_run, last_state, loss_window, rpo_met FROM walwarden.schedules$$, 'the schedules there are'),
-        ('retention', $$SELECT * FROM walwarden.retention_plan('nightly')$$, 'what is kept and deleted, and why'),
-        ('retention', $$SELECT walwarden.delete_backup(last_backup, 'holds what it must not') FROM walwarden.status$$, 'delete a backup'),
-        ('storage', $$SELECT walwarden.add_storage('offsite', 's3://bucket/prefix', '{"region": "eu-central-1"}')$$, 'add a place for backups'),
-        ('storage', $$SELECT * FROM walwarden.check_storage('offsite')$$, 'try all that a backup does there'),
-        ('storage', $$SELECT walwarden.alter_storage('offsite', options => '{"region": "eu-west-1"}')$$, 'change it'),
-        ('storage', $$SELECT walwarden.drop_storage('offsite')$$, 'forget it; what is there stays'),
-        ('storage', $$SELECT name, url, backups, size FROM walwarden.storages$$, 'the storages there are'),
-        ('storage', $$SELECT walwarden.download_url(last_backup, '1 hour') FROM walwarden.status$$, 'an address to fetch the archive from'),
-        ('verify', $$SELECT walwarden.verify(last_backup) FROM walwarden.status$$, 'compare a backup with its manifest, every byte'),
-        ('verify', $$SELECT walwarden.restore_test(last_backup, smoke => 'SELECT count(*) > 0 FROM public.users') FROM walwarden.status$$, 'restore it, look at it, drop it'),
-        ('verify', $$SELECT walwarden.restore_test('nightly')$$, 'the same with the newest of a schedule'),
-        ('restore', $$SELECT walwarden.restore(last_backup, 'restored') FROM walwarden.status$$, 'restore into a new database'),
-        ('restore', $$SELECT walwarden.restore_table(last_backup, 'public.users', 'public.users_before') FROM walwarden.status$$, 'restore one table beside the original'),
-        ('restore', $$SELECT * FROM walwarden.read_table((SELECT last_backup FROM walwarden.status), 'public.users') AS t(id integer, name text)$$, 'read rows of a backup'),
-        ('restore', $$SELECT * FROM walwarden.read_table((SELECT last_backup FROM walwarden.status), 'public.users', NULL::public.users)$$, 'the same in a row type of yours'),
-        ('restore', $$SELECT * FROM walwarden.discover('offsite', walwarden.public_key())$$, 'find backups after a total loss; the key is one that you kept'),
-        ('restore', $$SELECT job, database, snapshot_at, size FROM walwarden.discovered_backups$$, 'those that were found'),
-        ('move', $$SELECT walwarden.adopt()$$, 'give a copy of a database an identity of its own'),
-        ('move', $$SELECT walwarden.keep_identity()$$, 'after pg_upgrade: the same database goes on'),
-        ('monitor', $$SELECT * FROM walwarden.check(critical => '26 hours')$$, 'one row for Nagios and the like'),
-        ('monitor', $$SELECT name, labels, value FROM walwarden.metrics$$, 'all numbers, in Prometheus terms'),
-        ('monitor', $$SELECT walwarden.metrics_text()$$, 'the same as a page to scrape'),
-        ('alerts', $$SELECT walwarden.add_webhook('ops', 'https://hooks.example.com/backups')$$, 'tell a URL of what happens'),
-        ('alerts', $$SELECT walwarden.alter_webhook('ops', events => '{backup.failed,rpo.exceeded}')$$, 'change of what'),
-        ('alerts', $$SELECT * FROM walwarden.send_test_notification('ops')$$, 'try it'),
-        ('alerts', $$SELECT walwarden.drop_webhook('ops')$$, 'remove it'),
-        ('alerts', $$SELECT name, format, host, waiting, failures, last_error FROM walwarden.webhooks$$, 'the webhooks there are'),
-        ('alerts', $$SELECT event, message, queued_at, delivered_at FROM walwarden.notifications ORDER BY queued_at DESC LIMIT 20$$, 'what they were told'),
-        ('prove', $$SELECT * FROM walwarden.verify_audit_chain(anchors => true)$$, 'check the audit chain, also against storage'),
-        ('prove', $$SELECT seq, at, event, actor FROM walwarden.audit_chain ORDER BY seq DESC LIMIT 20$$, 'its newest entries'),
-        ('prove', $$SELECT storage, state, size, anchored_at, entries_since, error_class FROM walwarden.anchors$$, 'how far each storage can prove it'),
-        ('prove', $$SELECT walwarden.manifest(last_backup) FROM walwarden.status$$, 'the signed statement of what a backup is'),
-        ('prove', $$SELECT walwarden.evidence_bundle(last_backup) FROM walwarden.status$$, 'what proves a job, for an auditor'),
-        ('prove', $$SELECT walwarden.export_evidence(last_backup, 'offsite') FROM walwarden.status$$, 'put that into a storage'),
-        ('prove', $$SELECT walwarden.export_evidence(now() - interval '1 year', now(), 'offsite')$$, 'the same of a time'),
-        ('prove', $$SELECT walwarden.begin_epoch('restored from a snapshot of the machine')$$, 'go on after a fork of the chain'),
-        ('keys', $$SELECT walwarden.public_key()$$, 'the key that verifies everything; keep it elsewhere'),
-        ('keys', $$SELECT walwarden.rotate_key()$$, 'put a new signing key in place of the old one'),
-        ('keys', $$SELECT id, state, valid_from, backups FROM walwarden.keys$$, 'the keys there were'),
-        ('inside', $$SELECT * FROM walwarden.check_encoder('public.users')$$, 'who writes the rows of a table, and that it is as COPY does'),
-        ('inside', $$SELECT count(*) FROM pg_catalog.pg_class TABLESAMPLE walwarden.blocks(0, 10)$$, 'some blocks of a table, past the cache')
-      ) AS h (task, call, what)
-     WHERE topic IS NULL OR pg_catalog.strpos(pg_catalog.lower(pg_catalog.concat_ws(' ', h.task, h.call, h.what)), pg_catalog.lower(topic)) > 0
+        ('back up', 'back up and wait; notices show progress', $$CALL walwarden.backup()$$),
+        ('back up', 'queue a backup; it starts at COMMIT', $$SELECT walwarden.run_now()$$),
+        ('back up', 'the same, as a schedule does it', $$SELECT walwarden.run_now('nightly')$$),
+        ('back up', 'wait until a job ends', $$SELECT walwarden.wait_for(running_job) FROM walwarden.status$$),
+        ('back up', 'stop a job; nothing of it stays', $$SELECT walwarden.cancel(running_job) FROM walwarden.status$$),
+        ('back up', 'copy a backup into another storage', $$SELECT walwarden.copy_backup(last_backup, 'offsite')
+  FROM walwarden.status$$),
+        ('see', 'all in one row; \x shows it well', $$TABLE walwarden.status$$),
+        ('see', 'how far jobs are; \watch repeats it', $$SELECT phase, bar, summary FROM walwarden.progress$$),
+        ('see', 'the latest jobs', $$SELECT kind, state, started_at, duration, size
+  FROM walwarden.jobs ORDER BY queued_at DESC LIMIT 20$$),
+        ('see', 'the backups there are', $$SELECT job, schedule, storage, snapshot_at, size
+  FROM walwarden.backups ORDER BY snapshot_at DESC$$),
+        ('see', 'what each storage has', $$SELECT backup, storage, state, size, damage
+  FROM walwarden.backup_copies$$),
+        ('see', 'the tables of a backup', $$SELECT schema, name, rows, size, encoder
+   FROM walwarden.backup_tables
+   WHERE job = (SELECT last_backup FROM walwarden.status)$$),
+        ('see', 'who waits for the running backup', $$TABLE walwarden.waiting_sessions$$),
+        ('see', 'a page about the last 30 days, as HTML', $$SELECT walwarden.report()$$),
+        ('see', 'the version of the library', $$SELECT walwarden.library_version()$$),
+        ('see', 'this table, or a part of it', $$SELECT * FROM walwarden.help('restore')$$),
+        ('schedule', 'back up every night', $$SELECT walwarden.schedule('nightly', '0 2 * * *',
+  storage => 'offsite', keep_daily => 14, rpo => '26 hours')$$),
+        ('schedule', 'stop it for a while', $$SELECT walwarden.pause('nightly')$$),
+        ('schedule', 'let it fire again', $$SELECT walwarden.resume('nightly')$$),
+        ('schedule', 'remove it; its backups stay', $$SELECT walwarden.unschedule('nightly')$$),
+        ('schedule', 'the schedules there are', $$SELECT name, cron, storage, next_run, last_state,
+  loss_window, rpo_met FROM walwarden.schedules$$),
+        ('retention', 'what is kept and deleted, and why', $$SELECT * FROM walwarden.retention_plan('nightly')$$),
+        ('retention', 'delete a backup', $$SELECT walwarden.delete_backup(last_backup, 'not for us')
+  FROM walwarden.status$$),
+        ('storage', 'add a place for backups', $$SELECT walwarden.add_storage('offsite', 's3://bucket/prefix',
+  '{"region": "eu-central-1"}')$$),
+        ('storage', 'try all that a backup does there', $$SELECT * FROM walwarden.check_storage('offsite')$$),
+        ('storage', 'change it', $$SELECT walwarden.alter_storage('offsite',
+  options => '{"region": "eu-west-1"}')$$),
+        ('storage', 'forget it; what is there stays', $$SELECT walwarden.drop_storage('offsite')$$),
+        ('storage', 'the storages there are', $$SELECT name, url, backups, size FROM walwarden.storages$$),
+        ('storage', 'an address to fetch the archive from', $$SELECT walwarden.download_url(last_backup, '1 hour')
+  FROM walwarden.status$$),
+        ('verify', 'compare every byte with the manifest', $$SELECT walwarden.verify(last_backup) FROM walwarden.status$$),
+        ('verify', 'restore it, look at it, drop it', $$SELECT walwarden.restore_test(last_backup,
+  smoke => 'SELECT 1 FROM public.users') FROM walwarden.status$$),
+        ('verify', 'the same with the newest of a schedule', $$SELECT walwarden.restore_test('nightly')$$),
+        ('restore', 'restore into a new database', $$SELECT walwarden.restore(last_backup, 'restored')
+  FROM walwarden.status$$),
+        ('restore', 'restore one table beside the original', $$SELECT walwarden.restore_table(last_backup,
+  'public.users', 'public.users_before') FROM walwarden.status$$),
+        ('restore', 'read rows of a backup', $$SELECT * FROM walwarden.read_table(
+  (SELECT last_backup FROM walwarden.status), 'public.users')
+  AS t(id integer, name text)$$),
+        ('restore', 'the same in a row type of yours', $$SELECT * FROM walwarden.read_table(
+  (SELECT last_backup FROM walwarden.status), 'public.users',
+  NULL::public.users)$$),
+        ('restore', 'after a total loss: find the backups,
+by a public key that you kept', $$SELECT * FROM walwarden.discover('offsite',
+  walwarden.public_key())$$),
+        ('restore', 'those that were found', $$SELECT job, database, snapshot_at, size
+  FROM walwarden.discovered_backups$$),
+        ('move', 'give a copied database its own identity', $$SELECT walwarden.adopt()$$),
+        ('move', 'after pg_upgrade: the same one goes on', $$SELECT walwarden.keep_identity()$$),
+        ('monitor', 'one row for Nagios and the like', $$SELECT * FROM walwarden.check(critical => '26 hours')$$),
+        ('monitor', 'all numbers, in Prometheus terms', $$SELECT name, labels, value FROM walwarden.metrics$$),
+        ('monitor', 'the same as a page to scrape', $$SELECT walwarden.metrics_text()$$),
+        ('alerts', 'tell a URL of what happens', $$SELECT walwarden.add_webhook('ops',
+  'https://hooks.example.com/backups')$$),
+        ('alerts', 'change of what', $$SELECT walwarden.alter_webhook('ops',
+  events => '{backup.failed,rpo.exceeded}')$$),
+        ('alerts', 'try it', $$SELECT * FROM walwarden.send_test_notification('ops')$$),
+        ('alerts', 'remove it', $$SELECT walwarden.drop_webhook('ops')$$),
+        ('alerts', 'the webhooks there are', $$SELECT name, format, host, waiting, failures, last_error
+  FROM walwarden.webhooks$$),
+        ('alerts', 'what they were told', $$SELECT event, message, queued_at, delivered_at
+  FROM walwarden.notifications ORDER BY queued_at DESC LIMIT 20$$),
+        ('prove', 'check the audit chain, in storage too', $$SELECT * FROM walwarden.verify_audit_chain(anchors => true)$$),
+        ('prove', 'its newest entries', $$SELECT seq, at, event, actor
+  FROM walwarden.audit_chain ORDER BY seq DESC LIMIT 20$$),
+        ('prove', 'how far each storage can prove it', $$SELECT storage, state, anchored_at, entries_since
+  FROM walwarden.anchors$$),
+        ('prove', 'the signed statement of what a backup is', $$SELECT walwarden.manifest(last_backup) FROM walwarden.status$$),
+        ('prove', 'what proves a job, for an auditor', $$SELECT walwarden.evidence_bundle(last_backup)
+  FROM walwarden.status$$),
+        ('prove', 'put that into a storage', $$SELECT walwarden.export_evidence(last_backup, 'offsite')
+  FROM walwarden.status$$),
+        ('prove', 'the same of a time', $$SELECT walwarden.export_evidence(now() - interval '1 year',
+  now(), 'offsite')$$),
+        ('prove', 'go on after a fork of the chain', $$SELECT walwarden.begin_epoch('restored from a snapshot')$$),
+        ('keys', 'the public key; keep a copy elsewhere', $$SELECT walwarden.public_key()$$),
+        ('keys', 'replace the signing key by a new one', $$SELECT walwarden.rotate_key()$$),
+        ('keys', 'the keys there were', $$SELECT id, state, valid_from, backups FROM walwarden.keys$$),
+        ('inside', 'who writes a table''s rows, and as COPY does', $$SELECT * FROM walwarden.check_encoder('public.users')$$),
+        ('inside', 'some blocks of a table, past the cache', $$SELECT count(*) FROM pg_catalog.pg_class
+  TABLESAMPLE walwarden.blocks(0, 10)$$)
+      ) AS h (task, what, call)
+     WHERE topic IS NULL OR pg_catalog.strpos(pg_catalog.lower(pg_catalog.concat_ws(' ', h.task, h.what, h.call)), pg_catalog.lower(topic)) > 0
 $help$;
 COMMENT ON FUNCTION walwarden.help(text) IS
     'what there is, by task, with an example of each function and view; a topic is any word of it';

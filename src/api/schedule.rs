@@ -31,8 +31,16 @@ fn define(name: &str, given: Definition) -> CoreResult<Option<TimestampWithTimeZ
     check_smoke(definition.smoke.as_deref(), definition.expect.as_deref())?;
     definition.storages.iter().try_for_each(|storage| storage::find(storage).map(drop))?;
     let smoke_role = definition.smoke.as_ref().map(|_| server::session_user());
+    let before = schedule::look_up(name)?;
     schedule::upsert(name, &definition, smoke_role.as_deref())?;
     wake_launcher_at_commit();
+    let lost = before.map(|before| before.definition.lost_in(&definition)).unwrap_or_default();
+    if !lost.is_empty() {
+        pgrx::notice!("schedule \"{name}\" was replaced and no longer has: {}", lost.join(", "));
+    }
+    if definition.crons().next().is_some() && !shared::available() {
+        pgrx::notice!("schedule \"{name}\" does not fire before walwarden is in shared_preload_libraries");
+    }
     let database = database::identity()?.id.to_string();
     next_run(&database, name, JobKind::Backup, &definition)
 }

@@ -8,7 +8,7 @@ use crate::keyring;
 use crate::pg::sql;
 use crate::pg::text::Text;
 use crate::worker::io::Io;
-use crate::worker::remains::{self, open_stored};
+use crate::worker::remains;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ pub fn check_storage(
 > {
     let checked = || {
         let storage = storage::find(&name.0)?;
-        let store = open_stored(&storage.url, &storage.options)?;
+        let store = remains::open_for_check(&storage.url, &storage.options)?;
         Io::start_in_session()?.run(async move { Ok(store.check().await) })
     };
     let steps = checked().map_err(report)?;

@@ -39,9 +39,13 @@ const COLUMNS: &str = "name, definition::text, smoke_role, enabled, \
 
 /// The schedule with this name.
 pub fn find(name: &str) -> Result<Schedule> {
+    look_up(name)?.ok_or_else(|| unknown(name))
+}
+
+/// The schedule with this name, where there is one.
+pub fn look_up(name: &str) -> Result<Option<Schedule>> {
     let statement = format!("SELECT {COLUMNS} FROM walwarden.schedule WHERE name = $1");
-    let row = sql::query_one(&statement, &[Some(name)])?.ok_or_else(|| unknown(name))?;
-    from_row(&row)
+    sql::query_one(&statement, &[Some(name)])?.as_ref().map(from_row).transpose()
 }
 
 /// Every schedule, by name.

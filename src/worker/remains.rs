@@ -72,6 +72,13 @@ pub fn open_store(url: &str, options: &serde_json::Value) -> Result<Store> {
     Store::open(&location, &options, &credentials(), &allowed()?)
 }
 
+/// Open a storage as it stands in a table, for a check that a session waits for.
+pub fn open_for_check(url: &str, options: &str) -> Result<Store> {
+    let location = Location::parse(url)?;
+    let options = StorageOptions::parse(&location, &read_options(options)?)?;
+    Store::open_for_check(&location, &options, &credentials(), &allowed()?)
+}
+
 /// Where storages may be.
 pub fn allowed() -> Result<AllowList> {
     AllowList::parse(Purpose::Storage, &guc::text(&guc::STORAGE_ALLOW).unwrap_or_default())

@@ -31,7 +31,7 @@ const CONTEXTS: &str = "SELECT DISTINCT context FROM pg_settings WHERE name LIKE
 const FUNCTIONS: &str = "
     SELECT format(E'### `%s`\n\n```text\n%s(%s)%s\n```\n\n%s.\n', p.proname, p.proname,
                   CASE WHEN p.pronargs > 3 THEN E'\n    ' || replace(arguments, ', ', E',\n    ') || E'\n' ELSE arguments END,
-                  CASE WHEN p.prokind = 'p' THEN '' ELSE ' -> ' || lower(left(result, 1)) || substr(result, 2) END,
+                  CASE WHEN p.prokind = 'p' THEN '' ELSE ' -> ' || result END,
                   replace(obj_description(p.oid, 'pg_proc'), '*', '\\*'))
       FROM pg_proc AS p, pg_get_function_arguments(p.oid) AS arguments, coalesce(pg_get_function_result(p.oid), '') AS result
      WHERE p.pronamespace = 'walwarden'::regnamespace AND p.proname !~ '^_'

@@ -23,6 +23,9 @@ const PROBE_FOLDER: &str = ".walwarden-check";
 /// What was put into the small probe.
 const PROBE: &[u8] = b"walwarden storage check: this object may be deleted\n";
 
+/// The first step that leaves something behind.
+const WRITE: &str = "write a new object";
+
 /// How long the address of the probe is valid.
 const ADDRESS_TIME: Duration = Duration::from_secs(300);
 
@@ -52,12 +55,15 @@ impl CheckStep {
         !matches!(self.outcome, CheckOutcome::Failed(_))
     }
 
-    /// The text beside the verdict: of a warning, or of a failure with its detail.
+    /// The text beside the verdict: of a warning, or of a failure with its detail and what to do about it.
     pub fn note(&self) -> Option<String> {
         match &self.outcome {
             CheckOutcome::Passed => None,
             CheckOutcome::Warning(text) => Some(text.clone()),
-            CheckOutcome::Failed(error) => Some(error.to_string()),
+            CheckOutcome::Failed(error) => Some(match &error.hint {
+                None => error.to_string(),
+                Some(hint) => format!("{}. {hint}", error.to_string().trim_end_matches('.')),
+            }),
         }
     }
 }
@@ -113,7 +119,9 @@ impl Store {
         let probing = self.without_lock();
         let mut steps = Steps(Vec::new());
         let _ = probing.try_steps(&probes, &mut steps).await;
-        probing.clean_up(&[&probes.small, &probes.large], &mut steps).await;
+        if steps.0.iter().any(|step| step.step == WRITE) {
+            probing.clean_up(&[&probes.small, &probes.large], &mut steps).await;
+        }
         steps.0
     }
 
@@ -122,7 +130,7 @@ impl Store {
         let Probes { small, large, aborted } = probes;
         steps.note("look for a missing object", self.expect_missing(small).await)?;
         self.look_at_bucket(steps).await?;
-        steps.note("write a new object", self.put_new(small, Bytes::from_static(PROBE)).await)?;
+        steps.note(WRITE, self.put_new(small, Bytes::from_static(PROBE)).await)?;
         self.try_overwrite(small, steps).await?;
         steps.note("read an object", self.expect_bytes(small, PROBE).await)?;
         steps.note_spare(

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::options::StorageOptions;
 
 /// The slowest line an upload or download is waited for, in bytes a second.
 const SLOWEST_LINE: u64 = 128 << 10;
@@ -35,6 +36,16 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The usual one, or what the storage option `timeout` makes of it.
+    pub(crate) fn of(options: &StorageOptions) -> Self {
+        let mut policy = Self::default();
+        if let Some(timeout) = options.timeout() {
+            policy.attempt_timeout = timeout;
+            policy.budget = 2 * timeout;
+        }
+        policy
+    }
+
     /// How long one attempt that moves `bytes` may take.
     pub(crate) fn attempt_timeout_for(&self, bytes: u64) -> Duration {
         self.attempt_timeout.saturating_add(Duration::from_secs(bytes / SLOWEST_LINE))

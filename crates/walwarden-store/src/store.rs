@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use walwarden_core::{Error, ErrorClass, Result};
@@ -22,6 +23,9 @@ use crate::remote::connection::permitted;
 use crate::retry::{Retry, RetryPolicy, retried};
 use crate::s3::S3;
 use crate::upload::Upload;
+
+/// How long a check tries again what fails in passing. A misspelt host looks like one that is away.
+const CHECK_BUDGET: Duration = Duration::from_secs(10);
 
 /// The largest object [`Store::get`] reads into memory: 256 MiB, far above any manifest.
 pub const MAX_GET_SIZE: u64 = 256 << 20;
@@ -55,11 +59,21 @@ impl Store {
         credentials: &CredentialSource,
         allow: &AllowList,
     ) -> Result<Self> {
-        let mut policy = RetryPolicy::default();
-        if let Some(timeout) = options.timeout() {
-            policy.attempt_timeout = timeout;
-            policy.budget = 2 * timeout;
-        }
+        Self::open_with_policy(location, options, credentials, allow, RetryPolicy::of(options))
+    }
+
+    /// The same for a check that somebody waits for: what cannot be reached is given up soon.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_for_check(
+        location: &Location,
+        options: &StorageOptions,
+        credentials: &CredentialSource,
+        allow: &AllowList,
+    ) -> Result<Self> {
+        let mut policy = RetryPolicy::of(options);
+        policy.budget = policy.budget.min(CHECK_BUDGET);
         Self::open_with_policy(location, options, credentials, allow, policy)
     }
 

@@ -341,6 +341,15 @@ async fn a_storage_that_overwrites_gets_a_warning() {
 }
 
 #[tokio::test]
+async fn a_check_that_wrote_nothing_has_nothing_to_delete() {
+    let server = FaultServer::start().await;
+    server.fail(Method::HEAD, ".walwarden-check", Fault::Status(403, "AccessDenied"), 1);
+    let steps = server.store().check().await;
+    assert_eq!(steps.iter().map(|step| step.step).collect::<Vec<_>>(), ["look for a missing object"]);
+    assert_eq!(server.seen().len(), 1, "{:?}", server.seen());
+}
+
+#[tokio::test]
 async fn a_check_ends_with_the_step_that_failed_and_cleans_up() {
     let server = FaultServer::start().await;
     server.fail(Method::POST, "?uploads", Fault::Status(403, "AccessDenied"), 1);
@@ -348,7 +357,8 @@ async fn a_check_ends_with_the_step_that_failed_and_cleans_up() {
     let failed: Vec<_> = steps.iter().filter(|step| !step.is_ok()).collect();
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].step, "upload in parts");
-    assert!(failed[0].note().unwrap().contains("AccessDenied"));
+    let note = failed[0].note().unwrap();
+    assert!(note.contains("AccessDenied: ") && note.contains(". Check the credentials, "), "{note}");
     assert!(files(&server.bucket()).is_empty());
 
     let steps = server.store_with(BUCKET, "wrong", quick()).check().await;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{CatchUp, Cron, Overlap, Timetable, parse_zone};
 use crate::backup_options::BackupOptions;
@@ -194,6 +195,38 @@ impl Definition {
         Ok(self)
     }
 
+    /// What was given here and is not in the definition that takes its place: storages that get no backups any more, and arguments
+    /// that are back at their default. Whoever replaces a definition to add to it must hear of that.
+    pub fn lost_in(&self, after: &Self) -> Vec<String> {
+        let dropped = self.storages.iter().filter(|name| !after.storages.contains(name));
+        let mut lost: Vec<String> = dropped.map(|name| format!("storage \"{name}\"")).collect();
+        let (before, after) = (self.given(), after.given());
+        lost.extend(before.into_iter().filter(|name| !after.contains(name)));
+        lost
+    }
+
+    /// The names of the arguments that are not at their default, but for the storages.
+    fn given(&self) -> Vec<String> {
+        let usual = fields(&Self::default());
+        let usual_retention = fields(&Policy::default());
+        let mut names = Vec::new();
+        for (name, value) in fields(self) {
+            match value {
+                _ if name == "storages" || usual.get(&name) == Some(&value) => {}
+                Value::Object(inner) => {
+                    names.extend(
+                        inner
+                            .into_iter()
+                            .filter(|(name, value)| usual_retention.get(name) != Some(value))
+                            .map(|(name, _)| name),
+                    );
+                }
+                _ => names.push(name),
+            }
+        }
+        names
+    }
+
     fn check_storages(&self) -> Result<()> {
         if self.storages.is_empty() {
             return Err(Error::invalid("a schedule needs a storage"));
@@ -207,6 +240,14 @@ impl Definition {
             }
         }
         Ok(())
+    }
+}
+
+/// As JSON; what is at its default is mostly absent.
+fn fields(value: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
     }
 }
 
@@ -261,6 +302,43 @@ mod tests {
                                "rpo": 86_400})
         );
         assert_eq!(serde_json::from_value::<Definition>(json).unwrap(), it);
+    }
+
+    #[test]
+    fn what_a_replacement_leaves_out_is_named() {
+        let full = given(|d| {
+            d.cron = Some("0 2 * * *".to_owned());
+            d.time_zone = "Europe/Berlin".to_owned();
+            d.storages = vec!["offsite".to_owned(), "local".to_owned()];
+            d.backup.retries = Some(3);
+            d.backup.filter.exclude_tables = vec!["log".to_owned()];
+            (d.retention.keep_last, d.retention.keep_daily) = (Some(1), Some(7));
+            d.rpo = Some(86_400);
+        })
+        .unwrap();
+        let bare = given(|d| d.cron = Some("0 3 * * *".to_owned())).unwrap();
+        let mut lost = full.lost_in(&bare);
+        lost.sort();
+        assert_eq!(
+            lost,
+            [
+                "exclude_tables",
+                "keep_daily",
+                "keep_last",
+                "retries",
+                "rpo",
+                "storage \"offsite\"",
+                "time_zone"
+            ]
+        );
+        assert!(full.lost_in(&full).is_empty());
+        assert!(bare.lost_in(&full).is_empty());
+        let fewer = Definition {
+            retention: Policy { min_keep: 5, keep_last: Some(2), ..Policy::default() },
+            ..full.clone()
+        };
+        assert_eq!(full.lost_in(&fewer), ["keep_daily"]);
+        assert_eq!(fewer.lost_in(&full), ["min_keep"]);
     }
 
     #[test]
