@@ -183,6 +183,16 @@ CREATE FUNCTION walwarden.verify_audit_chain(anchors boolean DEFAULT false)
 COMMENT ON FUNCTION walwarden.verify_audit_chain(boolean) IS
     'check every entry, link and column of the audit chain, with anchors against every checkpoint in storage; every problem has a row with ok false';
 
+-- What pg_dump's session sets decides what is written (setup_connection in pg_dump.c).
+CREATE FUNCTION walwarden.check_encoder(relation regclass)
+    RETURNS TABLE (encoder text, reason text, rows bigint, bytes bigint, differs_at text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 3
+    SET row_security = off
+    AS 'MODULE_PATHNAME', 'check_encoder_wrapper';
+COMMENT ON FUNCTION walwarden.check_encoder(regclass) IS
+    'write a table as a backup does and by COPY, and compare: which encoder backups use for it, why COPY if it is COPY, and the first blocks that differ';
+
 CREATE FUNCTION walwarden.begin_epoch(reason text) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'begin_epoch_wrapper';

@@ -20,6 +20,16 @@ CREATE FUNCTION walwarden.keep_identity() RETURNS uuid
 COMMENT ON FUNCTION walwarden.keep_identity() IS
     'after pg_upgrade, or another move that has left nothing behind: this is the same database in another place; jobs, backups and audit chain go on';
 
+-- What pg_dump's session sets decides what is written (setup_connection in pg_dump.c).
+CREATE FUNCTION walwarden.check_encoder(relation regclass)
+    RETURNS TABLE (encoder text, reason text, rows bigint, bytes bigint, differs_at text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 3
+    SET row_security = off
+    AS 'MODULE_PATHNAME', 'check_encoder_wrapper';
+COMMENT ON FUNCTION walwarden.check_encoder(regclass) IS
+    'write a table as a backup does and by COPY, and compare: which encoder backups use for it, why COPY if it is COPY, and the first blocks that differ';
+
 ALTER TABLE walwarden.watch ADD COLUMN audit_problems bigint;
 COMMENT ON COLUMN walwarden.watch.audit_problems IS 'how many problems the last look at the audit chain found';
 

@@ -8,6 +8,7 @@ pub mod backup;
 mod blocks;
 pub mod database;
 pub mod discover;
+pub mod encoder;
 pub mod evidence;
 pub mod job;
 pub mod key;

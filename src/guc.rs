@@ -1,6 +1,6 @@
 //! Every setting of walwarden, with its meaning.
 
-use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::CString;
 
 /// Whether schedules fire; off also keeps the launcher from starting anything.
@@ -15,6 +15,8 @@ pub static CREDENTIALS_FILE: GucSetting<Option<CString>> = GucSetting::<Option<C
 pub static IDENTITY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Who signs, if not the key file.
 pub static SIGNER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Who writes the rows of tables.
+pub static ENCODER: GucSetting<EncoderChoice> = GucSetting::<EncoderChoice>::new(EncoderChoice::Auto);
 /// Where storages may be.
 pub static STORAGE_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// Where webhooks may be besides the internet.
@@ -31,6 +33,17 @@ pub static TOC_ONLY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>
 pub static AS_TABLE_OWNER: GucSetting<bool> = GucSetting::<bool>::new(false);
 /// The process whose lock group the session of that pg_dump joins; 0 joins none.
 pub static LOCK_GROUP: GucSetting<i32> = GucSetting::<i32>::new(0);
+
+/// Values of [`ENCODER`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum EncoderChoice {
+    /// We ourselves where that is possible, COPY everywhere else.
+    #[name = c"auto"]
+    Auto,
+    /// COPY.
+    #[name = c"copy"]
+    Copy,
+}
 
 /// Define them all.
 pub fn init() {
@@ -74,6 +87,14 @@ pub fn init() {
         &IDENTITY_FILE,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_enum_guc(
+        c"walwarden.encoder",
+        c"Who writes the rows of tables in backups.",
+        c"auto: walwarden itself, from the pages of ordinary tables, and COPY for all others. copy: COPY. The bytes are the same.",
+        &ENCODER,
+        GucContext::Suset,
+        GucFlags::default(),
     );
     GucRegistry::define_string_guc(
         c"walwarden.signer",

@@ -3,6 +3,7 @@
 
 mod api;
 mod catalog;
+mod encoding;
 mod error;
 mod guc;
 mod identity;

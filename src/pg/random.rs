@@ -13,3 +13,9 @@ pub fn bytes<const N: usize>() -> Result<[u8; N]> {
         Err(Error::new(ErrorClass::Resources, "could not get random bytes"))
     }
 }
+
+/// A number that nothing secret depends on (common/pg_prng.h).
+pub fn number() -> u64 {
+    // SAFETY: the state of this process, seeded at its start.
+    unsafe { pg_sys::pg_prng_uint64(&raw mut pg_sys::pg_global_prng_state) }
+}

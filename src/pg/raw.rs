@@ -32,3 +32,16 @@ unsafe extern "C" {
     /// Wake a process; safe in a signal handler (src/backend/storage/ipc/latch.c).
     pub fn SetLatch(latch: *mut pg_sys::Latch);
 }
+
+/// `FLOAT_SHORTEST_DECIMAL_LEN` of src/include/common/shortest_dec.h.
+pub const FLOAT_SHORTEST_DECIMAL_LEN: usize = 16;
+/// `DOUBLE_SHORTEST_DECIMAL_LEN` of the same file.
+pub const DOUBLE_SHORTEST_DECIMAL_LEN: usize = 25;
+
+unsafe extern "C" {
+    /// The shortest decimal form that gives the same number, without a zero at its end; gives its length
+    /// (src/common/f2s.c). Raises nothing.
+    pub fn float_to_shortest_decimal_bufn(value: f32, result: *mut c_char) -> c_int;
+    /// The same of a double (src/common/d2s.c).
+    pub fn double_to_shortest_decimal_bufn(value: f64, result: *mut c_char) -> c_int;
+}

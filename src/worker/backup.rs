@@ -13,6 +13,7 @@ mod prepare;
 pub mod proof;
 
 use crate::catalog::job::{self, ArchiveFacts, Job, ObjectKeys};
+use crate::guc::{self, EncoderChoice};
 use crate::pg::bgworker::{self, Handle};
 use crate::pg::segment::{MOST_COPIERS, Segment};
 use crate::pg::transaction::transaction;
@@ -133,8 +134,12 @@ fn run(job: &Job, workshop: &mut Workshop) -> Result<()> {
     set_phase(&segment, Phase::Copying);
     segment.counters().tables_total.store(contents.plan.tables.len() as u64, Relaxed);
     copiers.start_helpers(job, workshop, &segment, wanted, contents.plan.pieces.len())?;
-    let plan =
-        LeaderMessage::Plan { snapshot: snapshot.name.clone(), compression, plan: contents.plan.clone() };
+    let plan = LeaderMessage::Plan {
+        snapshot: snapshot.name.clone(),
+        compression,
+        is_direct: guc::ENCODER.get() == EncoderChoice::Auto,
+        plan: contents.plan.clone(),
+    };
     copiers.send_to_all(workshop, &plan)?;
     let dump = workshop.dump.as_mut().ok_or_else(|| Error::internal("pg_dump is not running"))?;
     let line =

@@ -1,20 +1,20 @@
-//! The copier: runs the COPY of piece after piece and sends it compressed to the leader. The first one of a backup locks
+//! The copier: reads piece after piece, as COPY would write it, and sends it compressed to the leader. The first one of a backup locks
 //! the tables and takes the snapshot; the others import it. Each holds one transaction for the whole backup and keeps no
 //! state: SIGTERM ends it at once.
 
 mod blockers;
 mod outlet;
+mod rows;
 mod tables;
 mod unread;
 
 use crate::pg::bgworker::{self, Assignment};
 use crate::pg::caught::caught;
-use crate::pg::copy_out::copy_out;
 use crate::pg::queue::{self, Received, Receiver, Sender};
 use crate::pg::segment::Segment;
 use crate::pg::{clock, interrupts, lock_group, locks, server, sql, transaction};
 use outlet::Outlet;
-use std::borrow::Cow;
+use rows::Rows;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -22,8 +22,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 use tables::Tables;
 use unread::Unread;
-use walwarden_core::archive::statement::statement_of_blocks;
-use walwarden_core::archive::{Blocks, PIECE_BYTES, PiecePlan, PlannedTable};
+use walwarden_core::archive::{PIECE_BYTES, PiecePlan};
 use walwarden_core::filter::Filter;
 use walwarden_core::message::{CopierMessage, LeaderMessage};
 use walwarden_core::{Error, ErrorClass, Result};
@@ -127,11 +126,17 @@ fn lead_copying(segment: &Segment, rows: &mut Sender, orders: &mut Receiver) -> 
     caught(|| {
         rows.send(&snapshot_message(segment, tables, &filter)?.encode()?)?;
         let Some(order) = next_order(orders)? else { return Ok(()) };
-        let LeaderMessage::Plan { compression, plan, .. } = order else { return Err(out_of_order()) };
+        let LeaderMessage::Plan { compression, is_direct, plan, .. } = order else {
+            return Err(out_of_order());
+        };
         // pg_dump has found what its patterns match by itself; where a name has changed in between it is right.
         lock_late(&mut locked, plan.tables.iter().map(|table| table.oid))?;
         let mut unread = Unread::of(&plan, &locked);
-        copy_pieces(0, &plan, Outlet::new(compression, segment, rows, Some(&mut unread)))?;
+        copy_pieces(
+            Rows::new(0, is_direct),
+            &plan,
+            Outlet::new(compression, segment, rows, Some(&mut unread)),
+        )?;
         rows.send(&CopierMessage::Finished.encode()?)?;
         // The snapshot lives as long as this transaction, and so do the locks of what others still read.
         while let Received::Nothing = orders.try_receive() {
@@ -147,11 +152,13 @@ fn lead_copying(segment: &Segment, rows: &mut Sender, orders: &mut Receiver) -> 
 /// Every other copier.
 fn help_copying(number: usize, segment: &Segment, rows: &mut Sender, orders: &mut Receiver) -> Result<()> {
     let Some(order) = next_order(orders)? else { return Ok(()) };
-    let LeaderMessage::Plan { snapshot, compression, plan } = order else { return Err(out_of_order()) };
+    let LeaderMessage::Plan { snapshot, compression, is_direct, plan } = order else {
+        return Err(out_of_order());
+    };
     caught(|| {
         transaction::begin();
         transaction::import_snapshot(&snapshot)?;
-        copy_pieces(number, &plan, Outlet::new(compression, segment, rows, None))?;
+        copy_pieces(Rows::new(number, is_direct), &plan, Outlet::new(compression, segment, rows, None))?;
         rows.send(&CopierMessage::Finished.encode()?)
     })?;
     transaction::roll_back()
@@ -254,30 +261,20 @@ fn snapshot_message(segment: &Segment, tables: Tables, filter: &Filter) -> Resul
 }
 
 /// Take pieces and copy them until none is left.
-fn copy_pieces(number: usize, plan: &PiecePlan, mut outlet: Outlet<'_>) -> Result<()> {
+fn copy_pieces(mut rows: Rows, plan: &PiecePlan, mut outlet: Outlet<'_>) -> Result<()> {
     let counters = outlet.segment.counters();
     loop {
-        let taken = counters.take_piece(number);
+        let taken = counters.take_piece(rows.copier());
         let Some(piece) = plan.pieces.get(taken as usize) else { break };
         let table =
             plan.tables.get(piece.table as usize).ok_or_else(|| Error::internal("a piece has no table"))?;
+        rows.come_to(table)?;
         outlet.begin(taken);
-        let copied = copy_out(&statement(table, piece.blocks)?, &mut |row| outlet.row(row))?;
-        outlet.end(copied)?;
-        if number > 0 {
-            // The first copier has the lock for all of them.
-            locks::unlock_table(table.oid);
-        }
+        let (count, encoder) = rows.write(table, piece.blocks, &mut outlet)?;
+        outlet.end(count, encoder)?;
+        rows.compare_sample(table, piece.blocks)?;
     }
-    counters.take_no_more(number);
+    rows.leave();
+    counters.take_no_more(rows.copier());
     Ok(())
-}
-
-fn statement(table: &PlannedTable, blocks: Blocks) -> Result<Cow<'_, [u8]>> {
-    if blocks == Blocks::ALL {
-        return Ok(Cow::Borrowed(&table.statement));
-    }
-    statement_of_blocks(&table.statement, blocks)
-        .map(Cow::Owned)
-        .ok_or_else(|| Error::internal("a table was cut that cannot be"))
 }

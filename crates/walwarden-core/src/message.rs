@@ -6,12 +6,13 @@
 
 use crate::archive::wire::{WireReader, put_bytes, put_optional_text};
 use crate::archive::{Algorithm, Compression, LoadPlan, PiecePlan, PieceSummary, TableLoad, TableSize};
+use crate::encoder::Encoder;
 use crate::error::{Error, ErrorClass, Result};
 use crate::examination::Examination;
 use crate::filter::Filter;
 
 /// Version of the messages' encoding.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 const TAG_SNAPSHOT_READY: u8 = b'S';
 const TAG_PIECE_BYTES: u8 = b'B';
@@ -64,6 +65,8 @@ pub enum CopierMessage<'a> {
         piece: u32,
         /// What it turned out to be.
         summary: PieceSummary,
+        /// Who wrote its rows.
+        encoder: Encoder,
     },
     /// What the smoke query answered.
     Answer {
@@ -103,9 +106,9 @@ impl<'a> CopierMessage<'a> {
                 out.extend_from_slice(&piece_bytes_header(*piece));
                 out.extend_from_slice(bytes);
             }
-            Self::PieceEnd { piece, summary } => {
+            Self::PieceEnd { piece, summary, encoder } => {
                 let PieceSummary { raw_length, rows, adler32, length, sha256 } = summary;
-                out.push(TAG_PIECE_END);
+                out.extend_from_slice(&[TAG_PIECE_END, encoder.code()]);
                 out.extend_from_slice(&piece.to_le_bytes());
                 out.extend_from_slice(&raw_length.to_le_bytes());
                 out.extend_from_slice(&rows.to_le_bytes());
@@ -149,16 +152,22 @@ impl<'a> CopierMessage<'a> {
                 Self::SnapshotReady { snapshot, lsn, taken_at_micros, sizes, without_rows }
             }
             TAG_PIECE_BYTES => Self::PieceBytes { piece: reader.u32()?, bytes: reader.remainder() },
-            TAG_PIECE_END => Self::PieceEnd {
-                piece: reader.u32()?,
-                summary: PieceSummary {
-                    raw_length: reader.u64()?,
-                    rows: reader.u64()?,
-                    adler32: reader.u32()?,
-                    length: reader.u64()?,
-                    sha256: reader.array()?,
-                },
-            },
+            TAG_PIECE_END => {
+                let code = reader.u8()?;
+                let encoder = Encoder::from_code(code)
+                    .ok_or_else(|| reader.malformed(format!("{code} is no encoder")))?;
+                Self::PieceEnd {
+                    piece: reader.u32()?,
+                    summary: PieceSummary {
+                        raw_length: reader.u64()?,
+                        rows: reader.u64()?,
+                        adler32: reader.u32()?,
+                        length: reader.u64()?,
+                        sha256: reader.array()?,
+                    },
+                    encoder,
+                }
+            }
             TAG_ANSWER => Self::Answer { answer: reader.text()? },
             TAG_FINISHED => Self::Finished,
             TAG_FAILED => Self::Failed {
@@ -217,6 +226,8 @@ pub enum LeaderMessage {
         snapshot: String,
         /// How pieces are compressed.
         compression: Compression,
+        /// Whether ordinary tables are read without COPY.
+        is_direct: bool,
         /// The pieces to share.
         plan: PiecePlan,
     },
@@ -258,8 +269,8 @@ impl LeaderMessage {
                     .map_err(|cause| Error::internal(format!("could not encode a filter: {cause}")))?;
                 Ok(out)
             }
-            Self::Plan { snapshot, compression, plan } => {
-                let mut out = vec![TAG_PLAN, VERSION];
+            Self::Plan { snapshot, compression, is_direct, plan } => {
+                let mut out = vec![TAG_PLAN, VERSION, u8::from(*is_direct)];
                 put_bytes(&mut out, snapshot.as_bytes())?;
                 put_bytes(&mut out, compression.name().as_bytes())?;
                 plan.encode_to(&mut out)?;
@@ -274,9 +285,11 @@ impl LeaderMessage {
         match reader.u8()? {
             TAG_PLAN => {
                 check_version(&mut reader)?;
+                let is_direct = reader.u8()? != 0;
                 let snapshot = reader.text()?;
                 let compression = Compression::parse(&reader.text()?)?;
-                Ok(Self::Plan { snapshot, compression, plan: PiecePlan::decode(reader.remainder())? })
+                let plan = PiecePlan::decode(reader.remainder())?;
+                Ok(Self::Plan { snapshot, compression, is_direct, plan })
             }
             TAG_LOCK => {
                 check_version(&mut reader)?;
@@ -367,7 +380,8 @@ mod tests {
             (CopierMessage::PieceBytes { piece: 258, bytes: b"xyz" }, b"B\x02\x01\0\0xyz".to_vec()),
             (CopierMessage::PieceBytes { piece: 0, bytes: b"" }, b"B\0\0\0\0".to_vec()),
             (
-                CopierMessage::PieceEnd { piece: 1, summary: summary() },
+                CopierMessage::PieceEnd { piece: 1, summary: summary(), encoder: Encoder::Direct },
+                CopierMessage::PieceEnd { piece: 2, summary: summary(), encoder: Encoder::Copy },
                 [
                     b"E\x01\0\0\0".as_slice(),
                     &[2, 1, 0, 0, 0, 0, 0, 0],
@@ -400,6 +414,7 @@ mod tests {
         assert_eq!(LeaderMessage::Done.encode().unwrap(), b"D");
         assert_eq!(LeaderMessage::decode(b"D").unwrap(), LeaderMessage::Done);
         let message = LeaderMessage::Plan {
+            is_direct: true,
             snapshot: "0-1".into(),
             compression: Compression::None,
             plan: PiecePlan::default(),

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use walwarden_core::archive::{Assembler, BlockIndex, Compression, PiecePlan, PlannedTable, TableSize, Toc};
 use walwarden_core::archive::{leave_out_extension, split, wait_for_descendants};
+use walwarden_core::encoder::Encoder;
 use walwarden_core::message::{CopierMessage, LeaderMessage};
 use walwarden_core::rate::Rate;
 use walwarden_core::{Error, ErrorClass, Result};
@@ -38,6 +39,8 @@ pub struct Contents {
 pub struct Assembled {
     /// Each table's block, in order.
     pub blocks: Vec<BlockIndex>,
+    /// The dump ids of the tables that were not written by COPY.
+    pub direct: HashSet<i32>,
     /// Large objects in it.
     pub large_objects: u64,
     /// Bytes of large objects.
@@ -48,6 +51,11 @@ impl Assembled {
     /// Rows of all tables.
     pub fn rows(&self) -> u64 {
         self.blocks.iter().flat_map(|block| &block.pieces).map(|piece| piece.rows).sum()
+    }
+
+    /// Who wrote the rows of a table.
+    pub fn encoder(&self, dump_id: i32) -> Encoder {
+        if self.direct.contains(&dump_id) { Encoder::Direct } else { Encoder::Copy }
     }
 
     /// Bytes of COPY text of all tables.
@@ -208,7 +216,9 @@ impl<'a> Line<'a> {
             let start = assembler.begin_table(table.dump_id)?;
             self.send_bytes(&start)?;
             while let Some((piece, _)) = pieces.next_if(|(_, piece)| piece.table == number) {
-                self.copy_piece(&mut assembler, piece)?;
+                if self.copy_piece(&mut assembler, piece)? == Encoder::Direct {
+                    assembled.direct.insert(table.dump_id);
+                }
             }
             let (end, block) = assembler.end_table()?;
             self.send_bytes(&end)?;
@@ -234,8 +244,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Forward the chunks of one piece until it is complete.
-    fn copy_piece(&mut self, assembler: &mut Assembler, piece: u32) -> Result<()> {
+    /// Forward the chunks of one piece until it is complete; gives who wrote its rows.
+    fn copy_piece(&mut self, assembler: &mut Assembler, piece: u32) -> Result<Encoder> {
         loop {
             self.pulse()?;
             interrupts::check()?;
@@ -245,9 +255,9 @@ impl<'a> Line<'a> {
                     assembler.piece_bytes(bytes.len() as u64)?;
                     self.send_large(bytes)?;
                 }
-                Arrival::End(summary) => {
+                Arrival::End(summary, encoder) => {
                     assembler.end_piece(&summary)?;
-                    return Ok(());
+                    return Ok(encoder);
                 }
             }
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use walwarden_core::Result;
 use walwarden_core::archive::PieceSummary;
+use walwarden_core::encoder::Encoder;
 use walwarden_core::message::CopierMessage;
 
 /// The copiers' queues and what is ahead of its turn.
@@ -32,15 +33,15 @@ struct Copier {
 #[derive(Default)]
 struct Ahead {
     chunks: VecDeque<Bytes>,
-    summary: Option<PieceSummary>,
+    end: Option<(PieceSummary, Encoder)>,
 }
 
 /// What came of the piece that is due.
 pub enum Arrival {
     /// Its next bytes.
     Bytes(Bytes),
-    /// Its end.
-    End(PieceSummary),
+    /// Its end, and who wrote its rows.
+    End(PieceSummary, Encoder),
     /// Nothing yet: wait for the latch.
     Nothing,
 }
@@ -67,9 +68,9 @@ impl Inbox {
                     self.held -= bytes.len() as u64;
                     return Ok(Arrival::Bytes(bytes));
                 }
-                if let Some(summary) = kept.summary.take() {
+                if let Some((summary, encoder)) = kept.end.take() {
                     self.ahead.remove(&piece);
-                    return Ok(Arrival::End(summary));
+                    return Ok(Arrival::End(summary, encoder));
                 }
             }
             if !self.read(piece)? {
@@ -104,9 +105,9 @@ impl Inbox {
                     self.held += bytes.len() as u64;
                     self.ahead.entry(piece).or_default().chunks.push_back(Bytes::copy_from_slice(bytes));
                 }
-                CopierMessage::PieceEnd { piece, summary } => {
+                CopierMessage::PieceEnd { piece, summary, encoder } => {
                     copier.piece = None;
-                    self.ahead.entry(piece).or_default().summary = Some(summary);
+                    self.ahead.entry(piece).or_default().end = Some((summary, encoder));
                 }
                 CopierMessage::Finished => copier.finished = true,
                 other => return Err(unexpected(other)),

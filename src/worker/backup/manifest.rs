@@ -10,7 +10,7 @@ use crate::pg::transaction::transaction;
 use crate::pg::{server, text};
 use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
-use walwarden_core::archive::{BlockIndex, Compression, TableName, TocEntry, desc};
+use walwarden_core::archive::{Compression, TableName, TocEntry, desc};
 use walwarden_core::filter::Filter;
 use walwarden_core::manifest::{
     Archive, AuditHead, Database, Encryption, Extension, Format, LargeObjects, Lsn, Manifest, ManifestJob,
@@ -51,7 +51,7 @@ pub fn build(facts: &Facts<'_>, form: &Form<'_>) -> Result<Vec<u8>> {
     let header = &contents.toc.header;
     // Names are converted from the database's encoding, which needs a transaction.
     let (head, started_at, tables, tables_without_data, pg_dump) = transaction(|| {
-        let tables = tables(contents, &assembled.blocks)?;
+        let tables = tables(contents, assembled)?;
         let without_data = tables_without_data(contents, &snapshot.without_rows);
         let pg_dump = readable(header.dump_version.as_deref());
         Ok((audit::head()?, job::started_at(job.id)?, tables, without_data, pg_dump))
@@ -146,10 +146,11 @@ pub fn encryption(
     })
 }
 
-fn tables(contents: &Contents, blocks: &[BlockIndex]) -> Result<Vec<Table>> {
+fn tables(contents: &Contents, assembled: &Assembled) -> Result<Vec<Table>> {
     let entries: HashMap<i32, &TocEntry> =
         contents.toc.entries.iter().map(|entry| (entry.dump_id, entry)).collect();
-    blocks
+    assembled
+        .blocks
         .iter()
         .map(|block| {
             let entry = entries
@@ -163,6 +164,7 @@ fn tables(contents: &Contents, blocks: &[BlockIndex]) -> Result<Vec<Table>> {
                 rows: block.pieces.iter().map(|piece| piece.rows).sum(),
                 raw_bytes: block.pieces.iter().map(|piece| piece.raw_length).sum(),
                 block_offset: block.offset,
+                encoder: Some(assembled.encoder(block.dump_id)),
                 pieces: block
                     .pieces
                     .iter()

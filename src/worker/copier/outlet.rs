@@ -1,4 +1,4 @@
-//! The way of rows from COPY to the leader: a batch of text, an encoder, a message.
+//! The way of rows to the leader: a batch of text, compressed, in a message.
 
 use super::LOOK_FOR_READ_TABLES;
 use super::unread::Unread;
@@ -8,6 +8,8 @@ use crate::pg::segment::Segment;
 use std::sync::atomic::Ordering::Relaxed;
 use walwarden_core::Result;
 use walwarden_core::archive::{Compression, PieceEncoder};
+use walwarden_core::copy_text::Sink;
+use walwarden_core::encoder::Encoder;
 use walwarden_core::message::{self, CopierMessage};
 
 /// Rows are compressed in batches of about this size, so that a narrow row costs no call of its own.
@@ -17,14 +19,31 @@ const SLICE_BYTES: usize = 1 << 20;
 
 /// Where the rows of one piece after the other go.
 pub struct Outlet<'a> {
-    encoder: PieceEncoder,
+    compressor: PieceEncoder,
     /// The counters of the backup.
     pub segment: &'a Segment,
     rows: &'a mut Sender,
     unread: Option<&'a mut Unread>,
     piece: u32,
     batch: Vec<u8>,
+    /// Bytes that were in `batch` before.
+    taken: u64,
     message: Vec<u8>,
+}
+
+/// Text that is written here without COPY.
+impl Sink for Outlet<'_> {
+    fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.batch
+    }
+
+    fn pass_on(&mut self) -> Result<()> {
+        if self.batch.len() < BATCH_BYTES { Ok(()) } else { self.send_batch() }
+    }
+
+    fn written(&self) -> u64 {
+        self.taken + self.batch.len() as u64
+    }
 }
 
 impl<'a> Outlet<'a> {
@@ -35,8 +54,8 @@ impl<'a> Outlet<'a> {
         rows: &'a mut Sender,
         unread: Option<&'a mut Unread>,
     ) -> Self {
-        let (encoder, batch) = (PieceEncoder::new(compression), Vec::with_capacity(2 * BATCH_BYTES));
-        Self { encoder, segment, rows, unread, piece: 0, batch, message: Vec::new() }
+        let (compressor, batch) = (PieceEncoder::new(compression), Vec::with_capacity(2 * BATCH_BYTES));
+        Self { compressor, segment, rows, unread, piece: 0, batch, taken: 0, message: Vec::new() }
     }
 
     /// A piece begins.
@@ -45,7 +64,7 @@ impl<'a> Outlet<'a> {
         self.begin_message();
     }
 
-    /// Take a row.
+    /// Take a row of COPY's.
     pub fn row(&mut self, row: &[u8]) -> Result<()> {
         if row.len() < BATCH_BYTES {
             self.batch.extend_from_slice(row);
@@ -53,25 +72,33 @@ impl<'a> Outlet<'a> {
         }
         self.send_batch()?;
         row.chunks(SLICE_BYTES).try_for_each(|slice| {
-            encode(&mut self.encoder, slice, &mut self.message, self.segment)?;
+            compress(&mut self.compressor, slice, &mut self.message, self.segment)?;
             self.send_message()
         })
     }
 
-    /// The piece is complete: it had so many rows.
-    pub fn end(&mut self, count: u64) -> Result<()> {
+    /// The piece is complete: it had so many rows, written by this encoder.
+    pub fn end(&mut self, count: u64, encoder: Encoder) -> Result<()> {
         self.send_batch()?;
-        let summary = self.encoder.finish(count, &mut self.message)?;
+        let summary = self.compressor.finish(count, &mut self.message)?;
         self.send_message()?;
         self.segment.counters().rows.fetch_add(count, Relaxed);
-        self.message = CopierMessage::PieceEnd { piece: self.piece, summary }.encode()?;
+        self.message = CopierMessage::PieceEnd { piece: self.piece, summary, encoder }.encode()?;
         self.send()
     }
 
     fn send_batch(&mut self) -> Result<()> {
-        encode(&mut self.encoder, &self.batch, &mut self.message, self.segment)?;
+        // A value that was written without COPY may be as wide as any.
+        let batch = std::mem::take(&mut self.batch);
+        self.taken += batch.len() as u64;
+        let sent = batch.chunks(SLICE_BYTES).try_for_each(|slice| {
+            compress(&mut self.compressor, slice, &mut self.message, self.segment)?;
+            self.send_message()
+        });
+        self.batch = batch;
         self.batch.clear();
-        self.send_message()
+        self.batch.shrink_to(2 * SLICE_BYTES);
+        sent
     }
 
     /// Send the message if it holds anything, and begin the next.
@@ -95,15 +122,20 @@ impl<'a> Outlet<'a> {
         }
     }
 
-    /// The encoder writes behind the header, so that nothing is copied to send it.
+    /// The compressor writes behind the header, so that nothing is copied to send it.
     fn begin_message(&mut self) {
         self.message.clear();
         self.message.extend_from_slice(&message::piece_bytes_header(self.piece));
     }
 }
 
-fn encode(encoder: &mut PieceEncoder, text: &[u8], message: &mut Vec<u8>, segment: &Segment) -> Result<()> {
-    encoder.write(text, message)?;
+fn compress(
+    compressor: &mut PieceEncoder,
+    text: &[u8],
+    message: &mut Vec<u8>,
+    segment: &Segment,
+) -> Result<()> {
+    compressor.write(text, message)?;
     segment.counters().raw_bytes.fetch_add(text.len() as u64, Relaxed);
     Ok(())
 }

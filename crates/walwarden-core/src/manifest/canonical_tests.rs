@@ -308,7 +308,7 @@ prop_compose! {
                 (sum(|piece| piece.rows), sum(|piece| piece.raw_length))
             };
             let schema = names[0].clone();
-            Table { schema, name, oid: 16_384, dump_id, rows, raw_bytes, block_offset, pieces }
+            Table { schema, name, oid: 16_384, dump_id, rows, raw_bytes, block_offset, encoder: None, pieces }
         }).collect();
         manifest.totals = Totals {
             tables: manifest.tables.len() as u64,

@@ -14,6 +14,7 @@ use super::lsn::Lsn;
 use super::sha256_sum::Sha256Sum;
 use super::timestamp;
 use crate::archive::TableName;
+use crate::encoder::Encoder;
 use crate::filter::Filter;
 use crate::job::Trigger;
 use crate::schedule::Definition;
@@ -286,6 +287,9 @@ pub struct Table {
     /// Where its block begins in the archive, bytes.
     #[serde(with = "exact")]
     pub block_offset: u64,
+    /// Who wrote its rows; not in manifests of version 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<Encoder>,
     /// The pieces its block is made of, in order; empty when it has no rows, and when the block was taken
     /// over from pg_dump as it was.
     pub pieces: Vec<Piece>,

@@ -75,6 +75,7 @@ pub(crate) fn manifest() -> Manifest {
                 rows: 1_000_000,
                 raw_bytes: 30_000_000,
                 block_offset: 52_000,
+                encoder: None,
                 pieces: vec![
                     piece(52_009, 5_000_000, 20_000_000, 700_000, "piece 1"),
                     piece(5_052_009, 3_000_000, 10_000_000, 300_000, "piece 2"),
@@ -88,6 +89,7 @@ pub(crate) fn manifest() -> Manifest {
                 rows: 0,
                 raw_bytes: 0,
                 block_offset: 8_052_014,
+                encoder: None,
                 pieces: vec![],
             },
         ],

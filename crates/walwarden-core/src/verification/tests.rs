@@ -76,6 +76,7 @@ fn table_of(block: &BlockIndex) -> Table {
         rows: pieces.iter().map(|piece| piece.rows).sum(),
         raw_bytes: pieces.iter().map(|piece| piece.raw_length).sum(),
         block_offset: block.offset,
+        encoder: None,
         pieces,
     }
 }
