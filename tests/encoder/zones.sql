@@ -2,8 +2,11 @@
 
 SET client_min_messages = warning;
 
+-- A second since 1970. to_timestamp() is not exact far away.
+CREATE FUNCTION gen.in_utc(second bigint) RETURNS timestamp LANGUAGE sql AS
+    $$ SELECT timestamp 'epoch' + make_interval(days => (second / 86400)::int, secs => second % 86400) $$;
 CREATE FUNCTION gen.offset_at(zone text, second bigint) RETURNS interval LANGUAGE sql AS
-    $$ SELECT (to_timestamp(second) AT TIME ZONE zone) - (to_timestamp(second) AT TIME ZONE 'UTC') $$;
+    $$ SELECT (gen.in_utc(second) AT TIME ZONE 'UTC' AT TIME ZONE zone) - gen.in_utc(second) $$;
 
 -- The first seconds with another distance than the second before: of the years that the rules of most zones are from, and of a few
 -- years that a rule without an end has made.
@@ -31,7 +34,7 @@ BEGIN
                 high := middle;
             END IF;
         END LOOP;
-        RETURN NEXT to_timestamp(high);
+        RETURN NEXT gen.in_utc(high) AT TIME ZONE 'UTC';
     END LOOP;
 END $$;
 
