@@ -458,7 +458,7 @@ INSERT INTO gen.kind VALUES
     ('others', 'regclass', $$gen.pick(ARRAY[1259, 'gen.kind'::regclass::oid, 'gen.row_type'::regclass::oid, 0, 4294967295], a)::regclass$$, 0.1, false),
     ('others', 'regtype', $$gen.pick('{int4,text[],gen.label,"\"char\"","numeric"}'::text[], a)::regtype$$, 0.1, false),
     ('others', 'jsonpath', $$('$.' || to_json(gen.odd_text(a, b, c, d))::text || '[*] ? (@ > 1)')::jsonpath$$, 0.05, false),
-    ('others', 'aclitem', $$makeaclitem(10, 0, 'SELECT', a < 0.5)$$, 0.05, false);
+    ('others', 'aclitem', $$makeaclitem(CASE WHEN b < 0.5 THEN 0 ELSE 10 END, 10, gen.pick('{SELECT,INSERT,UPDATE}'::text[], c), a < 0.5)$$, 0.05, false);
 INSERT INTO gen.special
     SELECT 'int4range', unnest('{empty,"(,)","[1,2)"}'::text[])
     UNION ALL SELECT 'int4multirange', unnest(ARRAY['{}', '{(,)}', '{[1,2),[5,9)}'])
