@@ -5,7 +5,7 @@ PG ?=
 export PG
 
 .DEFAULT_GOAL := help
-.PHONY: check-released help demo test test-core test-pg regress bench cluster install package package-test package-lint fmt fmt-check lint clippy shellcheck deny pgspot clean
+.PHONY: check-released help demo test test-core test-pg encoder-test regress bench cluster install package package-test package-lint fmt fmt-check lint clippy shellcheck deny pgspot clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -22,6 +22,9 @@ test-core: ## the tests that need no PostgreSQL, in seconds
 
 test-pg: ## all tests on one version: make test-pg PG=18 (17 and 18: scripts/postgresql-from-source)
 	@scripts/test "$(PG)"
+
+encoder-test: ## ten million values of each type, written by the direct encoder and by COPY, and compared: an hour or more
+	@scripts/encoder-test "$(PG)"
 
 regress: ## the tests of the SQL surface in pg_regress/
 	@scripts/install-extension "$(PG)" dev

@@ -12,7 +12,7 @@ mod support;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use support::site::{APP, PATIENCE, PROMPTLY, Site};
-use support::{LocalBackup, await_end, back_up, number, restore, run_now, text};
+use support::{LocalBackup, await_end, back_up, number, pieces, restore, run_now, text};
 use walwarden_testkit::postgres::error::SqlState;
 use walwarden_testkit::{Archive, Cluster, assert_same_database, wait_until};
 
@@ -35,25 +35,6 @@ const LARGE_TABLES: &str = "
     INSERT INTO without_columns SELECT FROM generate_series(1, 1000);
     CREATE UNLOGGED TABLE unlogged AS SELECT n, repeat('u', 500) AS text FROM generate_series(1, 40000) AS n;
 ";
-
-fn pieces(manifest: &Value) -> Vec<(String, u64, Vec<Value>)> {
-    let tables = manifest["tables"].as_array().expect("tables");
-    let mut tables: Vec<_> = tables
-        .iter()
-        .map(|table| {
-            let pieces = table["pieces"].as_array().expect("pieces").iter();
-            // Where it lies depends on the length of the table of contents, and that on the time of day in it.
-            let pieces = pieces.map(|piece| {
-                let mut piece = piece.clone();
-                piece.as_object_mut().expect("a piece").remove("offset");
-                piece
-            });
-            (text(table, "name").to_owned(), number(table, "rows"), pieces.collect())
-        })
-        .collect();
-    tables.sort_by(|one, other| one.0.cmp(&other.0));
-    tables
-}
 
 /// Whatever the number of copiers, the same pieces with the same bytes; and they restore.
 #[test]

@@ -96,6 +96,26 @@ impl LocalBackup {
     }
 }
 
+/// What a manifest says of each table: its name, its rows, and its pieces but for where they lie.
+pub fn pieces(manifest: &Value) -> Vec<(String, u64, Vec<Value>)> {
+    let tables = manifest["tables"].as_array().expect("tables");
+    let mut tables: Vec<_> = tables
+        .iter()
+        .map(|table| {
+            let pieces = table["pieces"].as_array().expect("pieces").iter();
+            // Where it lies depends on the length of the table of contents, and that on the time of day in it.
+            let pieces = pieces.map(|piece| {
+                let mut piece = piece.clone();
+                piece.as_object_mut().expect("a piece").remove("offset");
+                piece
+            });
+            (text(table, "name").to_owned(), number(table, "rows"), pieces.collect())
+        })
+        .collect();
+    tables.sort_by(|one, other| one.0.cmp(&other.0));
+    tables
+}
+
 /// Restores with stock `pg_restore`, which must succeed without a word.
 pub fn restore(cluster: &Cluster, archive: Archive<'_>, database: &str, arguments: &[&str]) {
     cluster.create_database(database);
