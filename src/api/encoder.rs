@@ -43,10 +43,7 @@ pub fn check_encoder(
     >,
     ErrorReport,
 > {
-    super::job::required("relation", relation)
-        .and_then(check)
-        .map(|row| TableIterator::once(row))
-        .map_err(report)
+    super::job::required("relation", relation).and_then(check).map(TableIterator::once).map_err(report)
 }
 
 type Row = (Text, Option<Text>, i64, i64, Option<Text>, Option<f64>, Option<f64>);

@@ -115,7 +115,7 @@ proptest! {
             let mut fields = clock.split(':');
             let hours: i128 = fields.next().unwrap().parse().unwrap();
             let minutes: i128 = fields.next().unwrap().parse().unwrap();
-            let (seconds, fraction) = fields.next().unwrap().split_once('.').map_or_else(|| ("0", "0"), |both| both);
+            let (seconds, fraction) = fields.next().unwrap().split_once('.').unwrap_or(("0", "0"));
             let micros: i128 = format!("{fraction:0<6}").parse().unwrap();
             let all = ((hours * 60 + minutes) * 60 + seconds.parse::<i128>().unwrap()) * 1_000_000 + micros;
             if time % 1_000_000 != 0 {
