@@ -173,8 +173,8 @@ struct Kind {
     expression: String,
     rows: u64,
     is_of_its_own: bool,
-    /// A domain over arrays, or one of the old vectors: array_agg() takes its values for arrays to be put side by side.
-    is_array: bool,
+    /// What makes arrays out of the values of a table.
+    arrays: String,
 }
 
 /// What was tried of a type, as values or as arrays of them.
@@ -187,8 +187,8 @@ struct Tally {
 
 /// The types of a family in gen.kind.
 fn kinds_of(client: &mut Client, family: &str) -> Vec<Kind> {
-    let query = "SELECT type, expression, share, of_its_own, typcategory = 'A' AS is_array \
-                 FROM gen.kind JOIN pg_type ON pg_type.oid = type::regtype WHERE family = $1 ORDER BY type";
+    let query = "SELECT type, expression, share, of_its_own, gen.arrays_of(type, 'scalars') AS arrays \
+                 FROM gen.kind WHERE family = $1 ORDER BY type";
     let rows = client.query(query, &[&family]).expect("gen.kind");
     assert!(!rows.is_empty(), "there is no family {family}");
     rows.iter()
@@ -197,7 +197,7 @@ fn kinds_of(client: &mut Client, family: &str) -> Vec<Kind> {
             expression: row.get("expression"),
             rows: (wanted_values() as f64 * row.get::<_, f64>("share")).ceil() as u64,
             is_of_its_own: row.get("of_its_own"),
-            is_array: row.get("is_array"),
+            arrays: row.get("arrays"),
         })
         .collect()
 }
@@ -228,16 +228,7 @@ impl Kind {
     /// Fills them: with values, one NULL among 31, and those of gen.special; and with arrays of the same values, of one to
     /// some thousand elements, some of them with two or three dimensions or with other bounds.
     fn fill_tables(&self, rows: u64) -> String {
-        let (name, expression) = (&self.name, &self.expression);
-        let groups = rows / 3 + 1;
-        let arrays = if self.is_array {
-            // Of text: ARRAY[] puts the vectors side by side, too.
-            format!("SELECT ARRAY[v::text, NULL, (lag(v) OVER ())::text]::{name}[] FROM scalars")
-        } else {
-            format!(
-                "SELECT array_agg(v) FROM (SELECT v, floor(power(random(), 2) * {groups}) AS \"group\" FROM scalars) AS s GROUP BY \"group\""
-            )
-        };
+        let Self { name, expression, arrays, .. } = self;
         format!(
             "TRUNCATE scalars, arrays;
              INSERT INTO scalars SELECT CASE WHEN n % 31 <> 0 THEN {expression} END FROM gen.rows({rows});
@@ -247,7 +238,7 @@ impl Kind {
              INSERT INTO arrays SELECT ARRAY[ARRAY[v, v], ARRAY[v, v]] FROM arrays WHERE cardinality(v) < 9 LIMIT 30;
              INSERT INTO arrays SELECT format('[%s:%s]=%s', -2, cardinality(v) - 3, v)::{name}[]
                  FROM arrays WHERE array_ndims(v) = 1 AND cardinality(v) < 9 LIMIT 60;
-             INSERT INTO arrays VALUES ('{{}}'), ('{{NULL}}'), ('{{NULL,NULL}}'), (NULL);"
+             INSERT INTO arrays VALUES ('{{}}'), ('{{NULL}}'), (array_fill(NULL::{name}, ARRAY[2])), (NULL);"
         )
     }
 
@@ -729,8 +720,8 @@ const TABLE_OF_EACH_KIND: &str = "
                 INSERT INTO kinds.scalars_%1$s SELECT CASE WHEN n %% 31 <> 0 THEN %3$s END FROM gen.rows(500);
                 INSERT INTO kinds.scalars_%1$s SELECT value::%2$s FROM gen.special WHERE type = %2$L AND length(value) < 1000;
                 CREATE TABLE kinds.arrays_%1$s (v %2$s[]);
-                INSERT INTO kinds.arrays_%1$s SELECT ARRAY[v::text, NULL, (lag(v) OVER ())::text]::%2$s[] FROM kinds.scalars_%1$s',
-                kind.number, kind.type, kind.expression);
+                INSERT INTO kinds.arrays_%1$s %4$s',
+                kind.number, kind.type, kind.expression, gen.arrays_of(kind.type, 'kinds.scalars_' || kind.number));
         END LOOP;
     END $$;";
 
