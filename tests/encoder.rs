@@ -258,12 +258,15 @@ impl Kind {
             run(client, session);
             let found = check(client, table);
             let what = format!("{table} of {}, {session}", self.name);
-            assert_eq!(found.rows, u64::try_from(rows).expect("a count"), "{what}");
             if self.is_of_its_own {
                 found.assert_direct(&what);
             }
+            match difference(client, table, &found) {
+                Some(how) => tally.differences.push(format!("{what}: {how}")),
+                // Where there is one, the rest was not looked at.
+                None => assert_eq!(found.rows, u64::try_from(rows).expect("a count"), "{what}"),
+            }
             tally.bytes += found.bytes;
-            tally.differences.extend(difference(client, table, &found).map(|how| format!("{what}: {how}")));
         }
         tally.values += u64::try_from(values).expect("a count");
     }
@@ -534,6 +537,7 @@ fn what_is_no_ordinary_table_is_left_to_copy() {
         &mut client,
         "CREATE TABLE ordinary AS SELECT n, 'text ' || n AS text FROM generate_series(1, 500) AS n;
              CREATE TEMPORARY TABLE passing AS TABLE ordinary;
+             CREATE INDEX ordinary_index ON ordinary (n);
              CREATE VIEW view AS TABLE ordinary;
              CREATE SEQUENCE sequence;
              CREATE TABLE partitioned (n int) PARTITION BY LIST (n);
@@ -547,14 +551,15 @@ fn what_is_no_ordinary_table_is_left_to_copy() {
     let passing = check(&mut client, "pg_temp.passing");
     passing.assert_copy("passing");
     assert_eq!((passing.rows, passing.differs_at), (500, None));
-    for relation in ["view", "sequence", "partitioned", "away", "ordinary_index"] {
-        match try_check(&mut client, relation) {
-            Ok(found) => {
-                found.assert_copy(relation);
-                assert_eq!(found.differs_at, None, "{relation}");
-            }
-            Err(message) => assert!(!message.is_empty(), "{relation}"),
-        }
+    for (relation, refusal) in [
+        ("view", "cannot copy from view"),
+        ("sequence", "cannot copy from sequence"),
+        ("partitioned", "cannot copy from partitioned table"),
+        ("away", "cannot copy from foreign table"),
+        ("ordinary_index", "\"ordinary_index\""),
+    ] {
+        let message = try_check(&mut client, relation).expect_err(relation);
+        assert!(message.contains(refusal), "{relation}: {message}");
     }
 }
 
