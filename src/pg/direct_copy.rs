@@ -158,7 +158,7 @@ impl DirectTable {
     ///
     /// # Errors
     /// Those of the sink, and `Database` for a row that is longer than COPY can write or read. PostgreSQL's are raised.
-    pub fn write(&mut self, blocks: Blocks, sink: &mut dyn Sink) -> Result<u64> {
+    pub fn write(&mut self, blocks: Blocks, sink: &mut impl Sink) -> Result<u64> {
         self.rows.session.forget_labels();
         let mut count = 0;
         let rows = &mut self.rows;
@@ -268,7 +268,7 @@ impl RowWriter {
     }
 
     /// Write a tuple, given with its header.
-    fn write(&mut self, tuple: &[u8], sink: &mut dyn Sink) -> Result<()> {
+    fn write(&mut self, tuple: &[u8], sink: &mut impl Sink) -> Result<()> {
         let before = sink.written();
         // Taken out so that the rest of the writer is free meanwhile; put back whatever comes.
         let mut columns = std::mem::take(&mut self.columns);
@@ -290,7 +290,7 @@ impl RowWriter {
         Ok(())
     }
 
-    fn write_columns(&mut self, columns: &mut [Column], tuple: &[u8], sink: &mut dyn Sink) -> Result<()> {
+    fn write_columns(&mut self, columns: &mut [Column], tuple: &[u8], sink: &mut impl Sink) -> Result<()> {
         let mut tuple = Tuple::of(tuple).ok_or_else(damaged)?;
         let stored = tuple.count();
         let mut is_first = true;
@@ -312,7 +312,7 @@ impl RowWriter {
 
     /// Write a value as it is stored.
     #[inline]
-    fn write_value(&mut self, output: &mut Output, stored: &[u8], sink: &mut dyn Sink) -> Result<()> {
+    fn write_value(&mut self, output: &mut Output, stored: &[u8], sink: &mut impl Sink) -> Result<()> {
         if let Some(kind) = &output.kind {
             let value = if !kind.is_varlena() {
                 stored

@@ -25,7 +25,9 @@ const SETTINGS: &str = "
 const SHOWN: &str = "
     CREATE ROLE stranger; SET ROLE stranger; SELECT array_agg(name) FROM pg_settings WHERE name LIKE 'walwarden.%'";
 
-const CONTEXTS: &str = "SELECT DISTINCT context FROM pg_settings WHERE name LIKE 'walwarden.%'";
+/// The settings that are not made in postgresql.conf alone.
+const OF_A_DATABASE: &str =
+    "SELECT name || ' ' || context FROM pg_settings WHERE name LIKE 'walwarden.%' AND context <> 'sighup'";
 
 /// Of each function: name, how it is called, what it gives, what is said of it.
 const FUNCTIONS: &str = "
@@ -68,7 +70,7 @@ pub fn check() {
     assert_eq!(ask(WITHOUT_COMMENT), "", "public and without a comment");
     let relations = |kind: &str| ask(&RELATIONS.replace("{kind}", kind));
     let references = [
-        ("settings.md", settings(&ask(&SETTINGS.replace("{shown}", &ask(SHOWN))), &ask(CONTEXTS))),
+        ("settings.md", settings(&ask(&SETTINGS.replace("{shown}", &ask(SHOWN))), &ask(OF_A_DATABASE))),
         ("error-classes.md", error_classes()),
         ("sql.md", sql(&ask(FUNCTIONS), &relations("v"), &relations("r"))),
     ];
@@ -91,11 +93,13 @@ pub fn check() {
     assert!(troubles.is_empty(), "{troubles}");
 }
 
-fn settings(rows: &str, contexts: &str) -> String {
-    assert_eq!(contexts, "sighup", "what the page says of where settings are made is no longer so");
+fn settings(rows: &str, of_a_database: &str) -> String {
+    let said = "what the page says of where settings are made is no longer so";
+    assert_eq!(of_a_database, "walwarden.encoder superuser", "{said}");
     format!(
         "{NOTE}# Settings\n\nMade from `pg_settings`. All of them belong into `postgresql.conf`, or into `ALTER SYSTEM`, and take effect \
-         on reload: `SELECT pg_reload_conf()`.\n\n| setting | default | type or range | |\n|---|---|---|---|\n{rows}\n\n\
+         on reload: `SELECT pg_reload_conf()`. A superuser can set `walwarden.encoder` for one database, too: `ALTER DATABASE shop SET \
+         walwarden.encoder = copy`, and jobs that start afterwards follow it.\n\n| setting | default | type or range | |\n|---|---|---|---|\n{rows}\n\n\
          Three more, `walwarden.toc_only`, `walwarden.lock_group` and `walwarden.as_table_owner`, are set by walwarden for the sessions of \
          the pg_dump and pg_restore that it starts, and are not for use by hand.\n"
     )

@@ -11,42 +11,94 @@ pub enum Ended {
     AtZero,
 }
 
+/// As many bytes as the compiler looks at together.
+const BLOCK: usize = 32;
+
 /// Append a text, escaped.
 #[inline]
 pub fn escape(mut value: &[u8], text: &mut Vec<u8>) -> Ended {
     loop {
         let (plain, rest) = value.split_at(prefix_without(value, |byte| byte < 0x20 || byte == b'\\'));
         text.extend_from_slice(plain);
-        let Some((special, rest)) = rest.split_first() else { return Ended::AtEnd };
-        match special {
-            0 => return Ended::AtZero,
-            0x08 => text.extend_from_slice(b"\\b"),
-            b'\t' => text.extend_from_slice(b"\\t"),
-            b'\n' => text.extend_from_slice(b"\\n"),
-            0x0b => text.extend_from_slice(b"\\v"),
-            0x0c => text.extend_from_slice(b"\\f"),
-            b'\r' => text.extend_from_slice(b"\\r"),
-            b'\\' => text.extend_from_slice(b"\\\\"),
-            other => text.push(*other),
+        if rest.is_empty() {
+            return Ended::AtEnd;
+        }
+        // Where there is one, more are near: the rest of a block is written byte by byte.
+        let (near, rest) = rest.split_at(rest.len().min(BLOCK));
+        if escape_each(near, text) == Ended::AtZero {
+            return Ended::AtZero;
         }
         value = rest;
     }
 }
 
+/// For each byte what is written in its place, and whether behind a backslash.
+const ESCAPES: [(u8, bool); 256] = {
+    let mut escapes = [(0, false); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        escapes[byte] = match byte as u8 {
+            0x08 => (b'b', true),
+            b'\t' => (b't', true),
+            b'\n' => (b'n', true),
+            0x0b => (b'v', true),
+            0x0c => (b'f', true),
+            b'\r' => (b'r', true),
+            b'\\' => (b'\\', true),
+            other => (other, false),
+        };
+        byte += 1;
+    }
+    escapes
+};
+
+/// Append at most a block, escaped, without a branch for each byte.
+fn escape_each(value: &[u8], text: &mut Vec<u8>) -> Ended {
+    let end = value.iter().position(|byte| *byte == 0);
+    let mut written = [0; 2 * BLOCK];
+    let mut length = 0;
+    for byte in value.iter().take(end.unwrap_or(BLOCK).min(BLOCK)) {
+        let (letter, is_escaped) = ESCAPES[usize::from(*byte)];
+        // Overwritten by the letter unless it counts.
+        written[length % (2 * BLOCK)] = b'\\';
+        length += usize::from(is_escaped);
+        written[length % (2 * BLOCK)] = letter;
+        length += 1;
+    }
+    text.extend_from_slice(written.get(..length).unwrap_or_default());
+    if end.is_some() { Ended::AtZero } else { Ended::AtEnd }
+}
+
 /// How many bytes `value` begins with of which none is special.
 #[inline]
 pub(super) fn prefix_without(value: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
-    /// As many as the compiler compares at once.
-    const BLOCK: usize = 32;
-    let (blocks, _) = value.as_chunks::<BLOCK>();
-    let mut checked = 0;
-    for block in blocks {
-        // No early end inside of a block: so it becomes a few vector instructions.
-        if block.iter().fold(false, |special, byte| special | is_special(*byte)) {
-            break;
-        }
-        checked += BLOCK;
+    let (blocks, rest) = value.as_chunks::<BLOCK>();
+    let clear = blocks.iter().take_while(|block| !has_any(*block, &is_special)).count() * BLOCK;
+    if clear + rest.len() == value.len() && ends_without(value, &is_special) {
+        return value.len();
     }
-    let rest = value.get(checked..).unwrap_or_default();
-    checked + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
+    let rest = value.get(clear..).unwrap_or_default();
+    clear + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
+}
+
+/// No early end: so it becomes a few vector instructions.
+#[inline]
+fn has_any<const LENGTH: usize>(bytes: &[u8; LENGTH], is_special: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |found, byte| found | is_special(*byte))
+}
+
+/// Whether none of the bytes behind the last whole block is special; looks at some before them again.
+#[inline]
+fn ends_without(value: &[u8], is_special: impl Fn(u8) -> bool) -> bool {
+    const PART: usize = 8;
+    if let Some(last) = value.last_chunk::<BLOCK>() {
+        return !has_any(last, is_special);
+    }
+    match value.last_chunk::<PART>() {
+        Some(last) => {
+            let (parts, _) = value.as_chunks::<PART>();
+            !has_any(last, &is_special) && !parts.iter().any(|part| has_any(part, &is_special))
+        }
+        None => !value.iter().any(|byte| is_special(*byte)),
+    }
 }

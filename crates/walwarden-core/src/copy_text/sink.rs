@@ -23,7 +23,7 @@ pub fn is_long(kind: &Kind, value: &[u8]) -> bool {
 }
 
 /// Write a long value as a field of COPY's text format.
-pub fn write_in_parts(kind: &Kind, value: &[u8], sink: &mut dyn Sink) -> Result<()> {
+pub fn write_in_parts(kind: &Kind, value: &[u8], sink: &mut impl Sink) -> Result<()> {
     let is_text = *kind == Kind::Text;
     if !is_text {
         sink.text().extend_from_slice(b"\\\\x");
