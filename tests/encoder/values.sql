@@ -16,6 +16,15 @@ CREATE TABLE gen.kind (
 );
 CREATE TABLE gen.special (type text, value text);
 
+-- The query that makes arrays out of a table's values, its column v, of one to some thousand elements.
+CREATE FUNCTION gen.arrays_of(type text, table_name text) RETURNS text LANGUAGE sql AS $$
+    SELECT CASE
+        -- Domains over arrays, and the old vectors: array_agg() and ARRAY[] put them side by side.
+        WHEN typcategory = 'A' THEN format('SELECT ARRAY[v::text, NULL, (lag(v) OVER ())::text]::text::%1$s[] FROM %2$s', type, table_name)
+        ELSE format('SELECT array_agg(v) FROM
+            (SELECT v, floor(power(random(), 2) * (count(*) OVER () / 3 + 1)) AS place FROM %s) AS values GROUP BY place', table_name)
+    END FROM pg_type WHERE oid = type::regtype $$;
+
 -- What the expressions are made from.
 CREATE FUNCTION gen.rows(count bigint) RETURNS TABLE (n bigint, a float8, b float8, c float8, d float8, e float8) LANGUAGE sql AS
     $$ SELECT n, random(), random(), random(), random(), random() FROM generate_series(1, count) AS n $$;

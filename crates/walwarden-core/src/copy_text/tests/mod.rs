@@ -1,4 +1,4 @@
-//! Bytes as PostgreSQL stores them, and the text it makes of them. tests/encoder.rs compares with a server.
+//! Bytes as PostgreSQL stores them, and the text it makes of them. tests/encoder/ compares with a server.
 
 use super::{Alignment, Element, Kind, Length, Server};
 use proptest::prelude::*;
