@@ -127,14 +127,11 @@ impl Stage {
 
     /// Removes everything that the contenders wrote.
     pub fn clear_output(&self) {
-        // The storage's own folder stays: it was there before the backups.
+        // The storage's own folder stays: it was there before the backups. An anchor may still be written into one of the others.
         for folder in [&self.backups, &self.dumps] {
-            for entry in std::fs::read_dir(folder).expect("a folder of ours") {
-                let path = entry.expect("a folder of ours").path();
-                let removed =
-                    if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-                removed.unwrap_or_else(|e| panic!("cannot remove {}: {e}", path.display()));
-            }
+            wait_until(&format!("{} to be empty", folder.display()), PATIENCE, || {
+                empty(folder).then_some(())
+            });
         }
         if let Some(bucket) = &self.bucket {
             let client = bucket.client();
@@ -147,8 +144,7 @@ impl Stage {
     /// Waits until walwarden's processes are gone, so that none of them works into what comes next.
     pub fn await_rest(&self) {
         wait_until("walwarden's processes to leave", PATIENCE, || {
-            let workers = ["walwarden leader", "walwarden copier", "walwarden loader"];
-            let is_busy = |title: &str| workers.iter().any(|worker| title.contains(worker));
+            let is_busy = |title: &str| title.contains("walwarden ") && !title.contains("walwarden launcher");
             (!self.cluster.processes().iter().any(|process| is_busy(&process.title))).then_some(())
         });
     }
@@ -231,4 +227,18 @@ pub fn size_of(path: &Path) -> u64 {
 
 fn codec(text: &str) -> Codec {
     text.parse().expect("a codec")
+}
+
+/// Removes what is in a folder; false if something came meanwhile.
+fn empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).expect("a folder of ours").all(|entry| {
+        let path = entry.expect("a folder of ours").path();
+        let removed =
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        match removed {
+            Ok(()) => true,
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => false,
+            Err(error) => panic!("cannot remove {}: {error}", path.display()),
+        }
+    })
 }

@@ -73,7 +73,7 @@ fn escape_each(value: &[u8], text: &mut Vec<u8>) -> Ended {
 #[inline]
 pub(super) fn prefix_without(value: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
     let (blocks, rest) = value.as_chunks::<BLOCK>();
-    let clear = blocks.iter().take_while(|block| !has_any(*block, &is_special)).count() * BLOCK;
+    let clear = blocks.iter().take_while(|block| !has_any(block, &is_special)).count() * BLOCK;
     if clear + rest.len() == value.len() && ends_without(value, &is_special) {
         return value.len();
     }
