@@ -30,7 +30,7 @@ regress: ## the tests of the SQL surface in pg_regress/
 	@scripts/install-extension "$(PG)" dev
 	@scripts/regress "$(PG)"
 
-bench: ## time, size, memory and disk beside pg_dump, COPY and pg_restore (docs/bench.md); WALWARDEN_BENCH_SCALE=8 for a quick look, WHAT=operations for many databases and a long history
+bench: ## time, size, memory and disk beside pg_dump, COPY and pg_restore (docs/bench.md); WALWARDEN_BENCH_SCALE=8 for a quick look, WHAT=operations for many databases and a long history, WHAT=encoder for the encoder beside COPY
 	@scripts/install test
 	@scripts/bench "$(PG)" $(WHAT)
 

@@ -121,7 +121,7 @@ unsafe fn obstacle(relation: pg_sys::Relation) -> Option<Reason> {
         {
             return Some("row security is in force");
         }
-        if pg_sys::pg_class_aclcheck(oid, pg_sys::GetUserId(), pg_sys::ACL_SELECT.into())
+        if pg_sys::pg_class_aclcheck(oid, pg_sys::GetUserId(), pg_sys::ACL_SELECT as pg_sys::AclMode)
             != pg_sys::AclResult::ACLCHECK_OK
         {
             return Some("not all of it may be read");

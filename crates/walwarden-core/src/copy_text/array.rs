@@ -1,7 +1,7 @@
 //! Arrays of one dimension (array.h, array_out in arrayfuncs.c).
 
 use super::digits::integer;
-use super::escape::escape;
+use super::escape::{escape, prefix_without};
 use super::tuple::{Alignment, Length};
 use super::varlena::{self, Varlena};
 use super::{Kind, Server};
@@ -129,11 +129,11 @@ impl Element {
 
     /// Append an element, in quotes if it needs them.
     fn quote(&self, element: &[u8], text: &mut Vec<u8>) {
-        let needs_quotes = |byte: &u8| {
-            *byte == self.delimiter || matches!(byte, b'"' | b'\\' | b'{' | b'}' | b' ' | b'\t'..=b'\r')
+        let needs_quotes = |byte| {
+            byte == self.delimiter || matches!(byte, b'"' | b'\\' | b'{' | b'}' | b' ' | b'\t'..=b'\r')
         };
-        if !element.is_empty() && !element.eq_ignore_ascii_case(b"NULL") && !element.iter().any(needs_quotes)
-        {
+        let is_bare = prefix_without(element, needs_quotes) == element.len();
+        if is_bare && !element.is_empty() && !element.eq_ignore_ascii_case(b"NULL") {
             escape(element, text);
             return;
         }

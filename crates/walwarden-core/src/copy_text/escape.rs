@@ -13,23 +13,35 @@ pub enum Ended {
 
 /// As many bytes as the compiler looks at together.
 const BLOCK: usize = 32;
+/// And a smaller number, for what is less than a block.
+const PART: usize = 8;
+
+/// A block that has so many of them is written byte by byte.
+const MANY: usize = 4;
 
 /// Append a text, escaped.
 #[inline]
 pub fn escape(mut value: &[u8], text: &mut Vec<u8>) -> Ended {
     loop {
-        let (plain, rest) = value.split_at(prefix_without(value, |byte| byte < 0x20 || byte == b'\\'));
+        let (plain, rest) = value.split_at(prefix_without(value, is_special));
         text.extend_from_slice(plain);
         if rest.is_empty() {
             return Ended::AtEnd;
         }
-        // Where there is one, more are near: the rest of a block is written byte by byte.
-        let (near, rest) = rest.split_at(rest.len().min(BLOCK));
+        let near = match rest.first_chunk::<BLOCK>() {
+            Some(block) if block.iter().filter(|byte| is_special(**byte)).count() >= MANY => BLOCK,
+            _ => 1,
+        };
+        let (near, rest) = rest.split_at(near);
         if escape_each(near, text) == Ended::AtZero {
             return Ended::AtZero;
         }
         value = rest;
     }
+}
+
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'\\'
 }
 
 /// For each byte what is written in its place, and whether behind a backslash.
@@ -78,6 +90,9 @@ pub(super) fn prefix_without(value: &[u8], is_special: impl Fn(u8) -> bool) -> u
         return value.len();
     }
     let rest = value.get(clear..).unwrap_or_default();
+    let (parts, _) = rest.as_chunks::<PART>();
+    let clear = clear + parts.iter().take_while(|part| !has_any(part, &is_special)).count() * PART;
+    let rest = value.get(clear..).unwrap_or_default();
     clear + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
 }
 
@@ -90,7 +105,6 @@ fn has_any<const LENGTH: usize>(bytes: &[u8; LENGTH], is_special: impl Fn(u8) ->
 /// Whether none of the bytes behind the last whole block is special; looks at some before them again.
 #[inline]
 fn ends_without(value: &[u8], is_special: impl Fn(u8) -> bool) -> bool {
-    const PART: usize = 8;
     if let Some(last) = value.last_chunk::<BLOCK>() {
         return !has_any(last, is_special);
     }
