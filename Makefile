@@ -23,7 +23,7 @@ test-core: ## the tests that need no PostgreSQL, in seconds
 test-pg: ## all tests on one version: make test-pg PG=18 (17 and 18: scripts/postgresql-from-source)
 	@scripts/test "$(PG)"
 
-encoder-test: ## ten million values of each type, written by the direct encoder and by COPY, and compared: an hour or more
+encoder-test: ## ten million values of each type, written by the direct encoder and by COPY, and compared: half an hour or more
 	@scripts/encoder-test "$(PG)"
 
 regress: ## the tests of the SQL surface in pg_regress/

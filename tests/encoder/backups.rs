@@ -91,7 +91,11 @@ fn an_unknown_encoder_is_refused() {
             );
         }
     }
-    // And for the whole server, where no database says otherwise.
+}
+
+#[test]
+fn the_setting_of_the_server_holds_where_no_database_says_otherwise() {
+    let site = Site::local(quiet());
     site.sql("ALTER SYSTEM SET walwarden.encoder = 'copy'");
     site.sql("SELECT pg_reload_conf()");
     site.await_true("the setting", site::PATIENCE, "SELECT current_setting('walwarden.encoder') = 'copy'");

@@ -5,13 +5,11 @@ use walwarden_testkit::Cluster;
 
 const CHARACTERS: &str = include_str!("characters.sql");
 
-/// Every byte but zero that an encoding of one byte has, alone and in pairs.
-fn single_bytes(encoding: &str, wrong: &[u8]) -> String {
-    let wrong: Vec<String> = wrong.iter().map(u8::to_string).collect();
+/// Every byte but zero of an encoding that has one byte a character, alone and in pairs.
+fn single_bytes(encoding: &str) -> String {
     format!(
         "CREATE TABLE characters AS SELECT convert_from(decode(repeat(lpad(to_hex(code), 2, '0'), times), 'hex'), '{encoding}') AS c \
-         FROM generate_series(1, 255) AS code, generate_series(1, 2) AS times WHERE code <> ALL ('{{{}}}'::int[])",
-        wrong.join(",")
+         FROM generate_series(1, 255) AS code, generate_series(1, 2) AS times"
     )
 }
 
@@ -61,10 +59,9 @@ fn compare_characters(cluster: &Cluster, database: &str) {
 #[test]
 fn every_encoding_is_written_as_copy_writes_it() {
     let cluster = quiet().start();
-    try_encoding(&cluster, "LATIN1", &single_bytes("LATIN1", &[]));
-    try_encoding(&cluster, "SQL_ASCII", &single_bytes("SQL_ASCII", &[]));
-    try_encoding(&cluster, "WIN1252", &single_bytes("WIN1252", &[]));
-    try_encoding(&cluster, "KOI8R", &single_bytes("KOI8R", &[]));
+    for encoding in ["LATIN1", "SQL_ASCII", "WIN1252", "KOI8R"] {
+        try_encoding(&cluster, encoding, &single_bytes(encoding));
+    }
     try_encoding(&cluster, "UTF8", JAPANESE);
     try_encoding(&cluster, "EUC_JP", JAPANESE);
     try_encoding(&cluster, "EUC_JIS_2004", "CREATE TABLE characters AS SELECT 'ascii' AS c");

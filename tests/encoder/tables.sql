@@ -192,7 +192,6 @@ CREATE TABLE shape.partition_in_another_order (gone text, c int8, b text, a int)
 ALTER TABLE shape.partition_in_another_order DROP gone;
 ALTER TABLE whole.partitioned ATTACH PARTITION shape.partition_in_another_order FOR VALUES IN (2);
 INSERT INTO whole.partitioned SELECT n % 2 + 1, 'text ' || n, n FROM generate_series(1, 500) AS n;
-CREATE ACCESS METHOD another_heap TYPE TABLE HANDLER heap_tableam_handler;
 -- Whoever can refuse rows to some cannot refuse them to a superuser.
 CREATE TABLE shape.guarded AS SELECT n, 'text ' || n AS text FROM generate_series(1, 500) AS n;
 CREATE POLICY a_few ON shape.guarded USING (n < 10);
