@@ -602,7 +602,7 @@ by a public key that you kept', $$SELECT * FROM walwarden.discover('offsite',
         ('keys', 'the public key; keep a copy elsewhere', $$SELECT walwarden.public_key()$$),
         ('keys', 'replace the signing key by a new one', $$SELECT walwarden.rotate_key()$$),
         ('keys', 'the keys there were', $$SELECT id, state, valid_from, backups FROM walwarden.keys$$),
-        ('inside', 'who writes a table''s rows, and as COPY does', $$SELECT * FROM walwarden.check_encoder('public.users')$$),
+        ('inside', 'who writes a table; the same by COPY', $$SELECT * FROM walwarden.check_encoder('public.users')$$),
         ('inside', 'some blocks of a table, past the cache', $$SELECT count(*) FROM pg_catalog.pg_class
   TABLESAMPLE walwarden.blocks(0, 10)$$)
       ) AS h (task, what, call)

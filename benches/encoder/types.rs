@@ -2,6 +2,9 @@
 
 use crate::DATABASE;
 use crate::table::Table;
+use std::io::Read as _;
+use std::time::Instant;
+use walwarden_core::archive::{Compression, PieceEncoder};
 use walwarden_testkit::Cluster;
 use walwarden_testkit::postgres::Client;
 
@@ -58,7 +61,7 @@ const ROW_OVERHEAD: u64 = 28;
 pub fn measure(cluster: &Cluster, megabytes: u64, rounds: usize) -> Table {
     cluster.sql(DATABASE, OF_TYPES);
     let mut client = cluster.client(DATABASE);
-    let mut table = head("type");
+    let mut table = Table::new(&HEAD);
     for (what, of_type, expression, size) in TYPES {
         eprintln!("{what}");
         let rows = (megabytes << 20) / (4 * size + ROW_OVERHEAD);
@@ -70,59 +73,94 @@ pub fn measure(cluster: &Cluster, megabytes: u64, rounds: usize) -> Table {
              VACUUM (FREEZE, ANALYZE) probe"
         );
         make.split("; ").for_each(|statement| run(&mut client, statement));
-        compare(&mut client, "probe", what, rounds, &mut table);
+        table.cells(&compare(&mut client, "probe", rounds).cells(what));
     }
     run(&mut client, "DROP TABLE probe");
     table
 }
 
-/// Each table that there is.
+/// Each table that there is; and what it takes to compress its text, as a copier does.
 pub fn measure_tables(cluster: &Cluster, rounds: usize) -> Table {
     cluster.sql(DATABASE, "VACUUM (FREEZE, ANALYZE)");
     let mut client = cluster.client(DATABASE);
     let query = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1";
     let names: Vec<String> =
         client.query(query, &[]).expect("the tables").iter().map(|row| row.get(0)).collect();
-    let mut table = head("table");
+    let mut table = Table::new(&[&HEAD[..], &["zstd:1, ns a row", "direct and zstd ÷ COPY"]].concat());
     for name in names {
         eprintln!("{name}");
-        compare(&mut client, &name, &format!("`{name}`"), rounds, &mut table);
+        let runs = compare(&mut client, &name, rounds);
+        let seconds = compress(&mut client, &name, rounds);
+        let of_a_row = seconds * 1e9 / runs.rows as f64;
+        let (direct, copy) = (runs.of_a_row(|run| run.0), runs.of_a_row(|run| run.1));
+        let mut cells = runs.cells(&format!("`{name}`"));
+        cells.extend([format!("{of_a_row:.0}"), format!("{:.2}", (direct + of_a_row) / copy)]);
+        table.cells(&cells);
     }
     table
 }
 
-fn head(what: &str) -> Table {
-    Table::new(&[what, "rows", "text", "direct, ns a row", "COPY, ns a row", "direct ÷ COPY"])
+/// How many seconds it takes to make a table's text a piece of an archive, with its SHA-256.
+fn compress(client: &mut Client, name: &str, rounds: usize) -> f64 {
+    let mut text = Vec::new();
+    let copy = format!("COPY {name} TO STDOUT");
+    client.copy_out(&copy).expect("its text").read_to_end(&mut text).expect("its text");
+    median((0..rounds).map(|_| {
+        let mut encoder = PieceEncoder::new(Compression::Zstd { level: 1 });
+        let mut out = Vec::new();
+        let began = Instant::now();
+        for part in text.chunks(64 << 10) {
+            encoder.write(part, &mut out).expect("a piece");
+            out.clear();
+        }
+        encoder.finish(0, &mut out).expect("a piece");
+        began.elapsed().as_secs_f64()
+    }))
+}
+
+const HEAD: [&str; 6] = ["", "rows", "text", "direct, ns a row", "COPY, ns a row", "direct ÷ COPY"];
+
+/// How long each took.
+struct Runs {
+    rows: i64,
+    size: String,
+    milliseconds: Vec<(f64, f64)>,
+}
+
+impl Runs {
+    fn of_a_row(&self, milliseconds: fn(&(f64, f64)) -> f64) -> f64 {
+        median(self.milliseconds.iter().map(milliseconds)) * 1e6 / self.rows as f64
+    }
+
+    fn cells(&self, what: &str) -> Vec<String> {
+        vec![
+            what.to_owned(),
+            self.rows.to_string(),
+            self.size.clone(),
+            format!("{:.0}", self.of_a_row(|run| run.0)),
+            format!("{:.0}", self.of_a_row(|run| run.1)),
+            spread(self.milliseconds.iter().map(|run| run.0 / run.1).collect()),
+        ]
+    }
 }
 
 /// Once for the caches, and then as often as is wanted.
-fn compare(client: &mut Client, name: &str, what: &str, rounds: usize, table: &mut Table) {
+fn compare(client: &mut Client, name: &str, rounds: usize) -> Runs {
     let query = format!(
-        "SELECT encoder, rows, bytes, differs_at, direct_ms, copy_ms, pg_size_pretty(bytes) FROM walwarden.check_encoder('{name}')"
+        "SELECT encoder, rows, pg_size_pretty(bytes), differs_at, direct_ms, copy_ms FROM walwarden.check_encoder('{name}')"
     );
-    let mut runs = Vec::new();
+    let mut milliseconds = Vec::new();
+    let (mut rows, mut size) = (0, String::new());
     for round in 0..=rounds {
-        let row = client.query_one(&query, &[]).unwrap_or_else(|e| panic!("{what}: {e}"));
-        assert_eq!(row.get::<_, String>(0), "direct", "{what}");
-        assert_eq!(row.get::<_, Option<String>>(3), None, "{what} differs");
+        let row = client.query_one(&query, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(row.get::<_, String>(0), "direct", "{name}");
+        assert_eq!(row.get::<_, Option<String>>(3), None, "{name} differs");
+        (rows, size) = (row.get(1), row.get(2));
         if round > 0 {
-            runs.push((row.get::<_, f64>(4), row.get::<_, f64>(5)));
-        }
-        if round == rounds {
-            let rows: i64 = row.get(1);
-            let of_a_row = |milliseconds: fn(&(f64, f64)) -> f64| {
-                format!("{:.0}", median(runs.iter().map(milliseconds)) * 1e6 / rows as f64)
-            };
-            table.cells(&[
-                what.to_owned(),
-                rows.to_string(),
-                row.get(6),
-                of_a_row(|run| run.0),
-                of_a_row(|run| run.1),
-                spread(runs.iter().map(|run| run.0 / run.1).collect()),
-            ]);
+            milliseconds.push((row.get(4), row.get(5)));
         }
     }
+    Runs { rows, size, milliseconds }
 }
 
 fn run(client: &mut Client, statement: &str) {

@@ -18,6 +18,7 @@ mod backups;
 mod check;
 mod encodings;
 mod limits;
+mod sample;
 mod tables;
 mod values;
 mod zones;

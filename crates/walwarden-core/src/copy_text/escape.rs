@@ -16,27 +16,29 @@ const BLOCK: usize = 32;
 /// And a smaller number, for what is less than a block.
 const PART: usize = 8;
 
-/// A block that has so many of them is written byte by byte.
-const MANY: usize = 4;
-
 /// Append a text, escaped.
 #[inline]
 pub fn escape(mut value: &[u8], text: &mut Vec<u8>) -> Ended {
     loop {
         let (plain, rest) = value.split_at(prefix_without(value, is_special));
         text.extend_from_slice(plain);
-        if rest.is_empty() {
-            return Ended::AtEnd;
+        let Some((special, after)) = rest.split_first() else { return Ended::AtEnd };
+        if plain.len() < PART
+            && let Some((block, after)) = rest.split_first_chunk::<BLOCK>()
+        {
+            // They come close together.
+            if escape_each(block, text) == Ended::AtZero {
+                return Ended::AtZero;
+            }
+            value = after;
+            continue;
         }
-        let near = match rest.first_chunk::<BLOCK>() {
-            Some(block) if block.iter().filter(|byte| is_special(**byte)).count() >= MANY => BLOCK,
-            _ => 1,
-        };
-        let (near, rest) = rest.split_at(near);
-        if escape_each(near, text) == Ended::AtZero {
-            return Ended::AtZero;
+        match ESCAPES[usize::from(*special)] {
+            (0, _) => return Ended::AtZero,
+            (letter, true) => text.extend_from_slice(&[b'\\', letter]),
+            (letter, false) => text.push(letter),
         }
-        value = rest;
+        value = after;
     }
 }
 
@@ -64,12 +66,12 @@ const ESCAPES: [(u8, bool); 256] = {
     escapes
 };
 
-/// Append at most a block, escaped, without a branch for each byte.
-fn escape_each(value: &[u8], text: &mut Vec<u8>) -> Ended {
-    let end = value.iter().position(|byte| *byte == 0);
+/// Append a block, escaped, without a branch for each byte.
+fn escape_each(block: &[u8; BLOCK], text: &mut Vec<u8>) -> Ended {
+    let end = block.iter().position(|byte| *byte == 0);
     let mut written = [0; 2 * BLOCK];
     let mut length = 0;
-    for byte in value.iter().take(end.unwrap_or(BLOCK).min(BLOCK)) {
+    for byte in block.iter().take(end.unwrap_or(BLOCK)) {
         let (letter, is_escaped) = ESCAPES[usize::from(*byte)];
         // Overwritten by the letter unless it counts.
         written[length % (2 * BLOCK)] = b'\\';
