@@ -43,14 +43,13 @@ impl Encoder {
 /// Of so many blocks of what was written directly one is written by COPY too, and compared.
 const SAMPLED: u32 = 64;
 
-/// Which blocks of a piece are compared: a run at a place that `random` decides. Of the piece that its table begins with
-/// at least one; of others as many as there are on average, which may be none.
-pub fn sample(blocks: Blocks, random: u64) -> Option<Blocks> {
+/// Which blocks of a piece are compared: a run at a place that `random` decides, as long as there are on average, which may
+/// be nothing, but not shorter than `at_least`.
+pub fn sample(blocks: Blocks, at_least: u32, random: u64) -> Option<Blocks> {
     let count = blocks.end.checked_sub(blocks.first).filter(|count| *count > 0)?;
     let (whole, left) = (count / SAMPLED, count % SAMPLED);
     let (random, die) = (random / u64::from(SAMPLED), random % u64::from(SAMPLED));
-    let at_least = u32::from(blocks.first == 0);
-    let length = (whole + u32::from(die < u64::from(left))).max(at_least);
+    let length = (whole + u32::from(die < u64::from(left))).max(at_least).min(count);
     let places = u64::from(count - length) + 1;
     let first = blocks.first + u32::try_from(random % places).ok()?;
     (length > 0).then_some(Blocks { first, end: first + length })
@@ -63,24 +62,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_sample_lies_within(first in 0_u32..1000, count in 1_u32..100_000, random: u64) {
+        fn a_sample_lies_within(first in 0_u32..1000, count in 1_u32..100_000, at_least in 0_u32..2, random: u64) {
             let blocks = Blocks { first, end: first + count };
-            match sample(blocks, random) {
+            match sample(blocks, at_least, random) {
                 Some(sample) => {
                     prop_assert!(blocks.first <= sample.first && sample.first < sample.end && sample.end <= blocks.end);
                     let length = sample.end - sample.first;
                     prop_assert!(length.abs_diff(count / SAMPLED) <= 1);
                 }
-                None => prop_assert!(first > 0 && count < SAMPLED),
+                None => prop_assert!(at_least == 0 && count < SAMPLED),
             }
         }
 
         #[test]
-        fn every_block_may_be_in_a_sample(first in 0_u32..2, count in 1_u32..1000, block: u32) {
-            let block = first + block % count;
-            let blocks = Blocks { first, end: first + count };
+        fn every_block_may_be_in_a_sample(count in 1_u32..1000, at_least in 0_u32..2, block: u32) {
+            let block = block % count;
+            let blocks = Blocks { first: 0, end: count };
             let is_found = (0..u64::from(count * SAMPLED)).any(|random| {
-                sample(blocks, random).is_some_and(|sample| (sample.first..sample.end).contains(&block))
+                sample(blocks, at_least, random).is_some_and(|sample| (sample.first..sample.end).contains(&block))
             });
             prop_assert!(is_found);
         }
@@ -89,7 +88,7 @@ mod tests {
         fn samples_are_a_fixed_part_on_average(first in 1_u32..1000, count in 1_u32..200) {
             let blocks = Blocks { first, end: first + count };
             let sampled: u32 = (0..u64::from(SAMPLED))
-                .filter_map(|random| sample(blocks, random))
+                .filter_map(|random| sample(blocks, 0, random))
                 .map(|sample| sample.end - sample.first)
                 .sum();
             prop_assert_eq!(sampled, count);
@@ -98,6 +97,6 @@ mod tests {
 
     #[test]
     fn nothing_is_sampled_of_nothing() {
-        assert_eq!(sample(Blocks { first: 7, end: 7 }, 0), None);
+        assert_eq!(sample(Blocks { first: 7, end: 7 }, 1, 0), None);
     }
 }

@@ -14,6 +14,8 @@ use walwarden_core::encoder::{Encoder, sample};
 pub struct Rows {
     copier: usize,
     is_direct: bool,
+    /// Whether something of what was written directly was compared with COPY.
+    has_compared: bool,
     table: Option<Table>,
 }
 
@@ -26,7 +28,7 @@ struct Table {
 impl Rows {
     /// Of the copier with this number; `is_direct` says whether a table may be read without COPY.
     pub fn new(copier: usize, is_direct: bool) -> Self {
-        Self { copier, is_direct, table: None }
+        Self { copier, is_direct, has_compared: false, table: None }
     }
 
     /// The copier's number.
@@ -66,17 +68,18 @@ impl Rows {
         Ok((count, Encoder::Copy))
     }
 
-    /// Have a part of what was written directly written by COPY, too.
+    /// Have a part of what was written directly written by COPY, too; of the first piece there is, a block at least.
     ///
     /// # Errors
     /// `Internal` where they differ.
     pub fn compare_sample(&mut self, table: &PlannedTable, blocks: Blocks) -> Result<()> {
+        let at_least = u32::from(!self.has_compared);
         let Some(direct) = self.direct() else { return Ok(()) };
         let blocks = Blocks { end: blocks.end.min(direct.blocks()), ..blocks };
-        match sample(blocks, random::number()) {
-            Some(sample) => encoding::require_same(direct, &table.statement, sample),
-            None => Ok(()),
-        }
+        let Some(sample) = sample(blocks, at_least, random::number()) else { return Ok(()) };
+        encoding::require_same(direct, &table.statement, sample)?;
+        self.has_compared = true;
+        Ok(())
     }
 
     /// Close the table that is open. Its lock goes too, unless it is the first copier's, which has it for all of them.
