@@ -94,10 +94,11 @@ impl Installation {
         if std::fs::read_to_string(&target).is_ok_and(|there| there == text) {
             return;
         }
-        // Written beside and renamed: tests run side by side.
-        let source = tempfile::NamedTempFile::new().expect("a temporary file");
+        // Written beside, under a name that no other thread has, and renamed: tests run side by side.
+        let source = tempfile::Builder::new().prefix(name).tempfile().expect("a temporary file");
         std::fs::write(source.path(), text).expect("our own file");
-        let staged = self.extension_dir().join(format!(".{name}.{}", std::process::id()));
+        let staged =
+            self.extension_dir().join(source.path().file_name().expect("a temporary file has a name"));
         as_owner_of(&self.extension_dir(), "cp", source.path(), &staged);
         as_owner_of(&self.extension_dir(), "chmod", Path::new("644"), &staged);
         as_owner_of(&self.extension_dir(), "mv", &staged, &target);
