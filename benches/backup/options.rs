@@ -35,7 +35,7 @@ const CONTENDERS: [&str; 10] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codec {
     pub name: String,
-    pub level: u32,
+    pub level: i32,
 }
 
 /// The caller's choice.

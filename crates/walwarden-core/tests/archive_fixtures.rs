@@ -218,7 +218,7 @@ fn split(text: &[u8], parts: usize) -> Vec<&[u8]> {
 #[test]
 fn a_dump_assembled_anew_has_the_same_content() {
     for archive in NONE {
-        for compression in ["none", "gzip:1", "gzip:9", "lz4", "zstd:1", "zstd:22"] {
+        for compression in ["none", "gzip:1", "gzip:9", "lz4", "zstd:-7", "zstd:1", "zstd:22"] {
             let compression = Compression::parse(compression).unwrap();
             let mut toc = read_toc(archive);
             if toc.header.version() == FormatVersion::V1_14

@@ -1,6 +1,7 @@
 //! How the data of an archive is compressed: what a user chooses, and what a header names.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
@@ -56,23 +57,23 @@ pub enum Compression {
     /// One zlib stream per block.
     Gzip {
         /// 1 (fastest) to 9 (smallest).
-        level: u32,
+        level: i32,
     },
     /// LZ4 frames, compressed in the fastest way, which is pg_dump's default too. No other level is offered.
     Lz4,
     /// Zstandard frames.
     Zstd {
-        /// 1 (fastest) to 22 (smallest).
-        level: u32,
+        /// 1 (fast) to 22 (smallest), or -1 to -7 (fastest): docs/decisions/0008.
+        level: i32,
     },
 }
 
 impl Compression {
     /// zlib's own default, and pg_dump's.
-    pub const DEFAULT_GZIP_LEVEL: u32 = 6;
+    pub const DEFAULT_GZIP_LEVEL: i32 = 6;
 
     /// Faster than zstd's own default, 3, and on COPY text no larger: docs/decisions/0008.
-    pub const DEFAULT_ZSTD_LEVEL: u32 = 1;
+    pub const DEFAULT_ZSTD_LEVEL: i32 = 1;
 
     /// Reads `none`, `lz4`, `gzip`, `zstd`, or one of the latter two with `:<level>`.
     pub fn parse(text: &str) -> Result<Self> {
@@ -80,15 +81,17 @@ impl Compression {
             Some((name, level)) => (name, Some(level)),
             None => (text, None),
         };
-        let level_of = |default, highest| match level {
+        let level_of = |default: i32, levels: RangeInclusive<i32>| match level {
             None => Ok(default),
-            Some(level) => parse_level(level, highest).ok_or_else(|| Self::invalid(text)),
+            Some(level) => parse_level(level)
+                .filter(|level| levels.contains(level))
+                .ok_or_else(|| Self::invalid(text)),
         };
         match name {
             "none" if level.is_none() => Ok(Self::None),
             "lz4" if level.is_none() => Ok(Self::Lz4),
-            "gzip" => Ok(Self::Gzip { level: level_of(Self::DEFAULT_GZIP_LEVEL, 9)? }),
-            "zstd" => Ok(Self::Zstd { level: level_of(Self::DEFAULT_ZSTD_LEVEL, 22)? }),
+            "gzip" => Ok(Self::Gzip { level: level_of(Self::DEFAULT_GZIP_LEVEL, 1..=9)? }),
+            "zstd" => Ok(Self::Zstd { level: level_of(Self::DEFAULT_ZSTD_LEVEL, -7..=22)? }),
             _ => Err(Self::invalid(text)),
         }
     }
@@ -110,17 +113,14 @@ impl Compression {
 
     fn invalid(text: &str) -> Error {
         Error::invalid(format!("invalid compression: \"{text}\""))
-            .hint("Use none, gzip:1 to gzip:9, lz4, or zstd:1 to zstd:22.")
+            .hint("Use none, gzip:1 to gzip:9, lz4, zstd:1 to zstd:22, or zstd:-1 to zstd:-7.")
     }
 }
 
-/// Reads a level from 1 to `highest`, written as PostgreSQL would write it: u32's own parser would let "+6" and
-/// "06" through.
-fn parse_level(text: &str, highest: u32) -> Option<u32> {
-    match text.as_bytes() {
-        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => {
-            text.parse().ok().filter(|&level| level <= highest)
-        }
+/// Reads a level other than 0, written as PostgreSQL would write it: i32's own parser would let "+6" and "06" through.
+fn parse_level(text: &str) -> Option<i32> {
+    match text.strip_prefix('-').unwrap_or(text).as_bytes() {
+        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => text.parse().ok(),
         _ => None,
     }
 }
@@ -157,7 +157,7 @@ mod tests {
         let all = [("none".to_owned(), Compression::None), ("lz4".to_owned(), Compression::Lz4)]
             .into_iter()
             .chain((1..=9).map(|level| (format!("gzip:{level}"), Compression::Gzip { level })))
-            .chain((1..=22).map(|level| (format!("zstd:{level}"), Compression::Zstd { level })));
+            .chain((1..=22).chain(-7..=-1).map(|level| (format!("zstd:{level}"), Compression::Zstd { level })));
         for (name, compression) in all {
             assert_eq!(compression.name(), name);
             assert_eq!(Compression::parse(&name).unwrap(), compression);
@@ -180,14 +180,19 @@ mod tests {
             "gzip:+6",
             "gzip: 6",
             "gzip:06",
+            "gzip:-1",
             "gzip:6:6",
             "zstd:",
             "zstd:0",
             "zstd:23",
-            "zstd:-1",
+            "zstd:-0",
+            "zstd:-8",
+            "zstd:--1",
+            "zstd:-01",
             "zstd:03",
             "zstd:3,long",
             "zstd:4294967299",
+            "zstd:-2147483649",
         ] {
             let error = Compression::parse(text).unwrap_err();
             assert_eq!(error.class, ErrorClass::InvalidInput, "{text}");

@@ -26,8 +26,8 @@ pub(super) struct Deflate {
 
 impl Deflate {
     /// A compressor for this level, 1 to 9.
-    pub(super) fn new(level: u32) -> Self {
-        let level = flate2::Compression::new(level);
+    pub(super) fn new(level: i32) -> Self {
+        let level = flate2::Compression::new(level.unsigned_abs());
         Self { level, batch: Batch::new(BATCH_LENGTH), zlib: None, adler32: Adler32::new() }
     }
 

@@ -82,11 +82,10 @@ impl StoredCompression {
             (FormatVersion::V1_14, Compression::Gzip { level: Compression::DEFAULT_GZIP_LEVEL }) => {
                 Ok(Self::Level(-1))
             }
-            (FormatVersion::V1_14, Compression::Gzip { level }) => i32::try_from(level)
-                .ok()
-                .filter(|level| (1..=9).contains(level))
-                .map(Self::Level)
-                .ok_or_else(|| Error::internal(format!("gzip has no level {level}"))),
+            (FormatVersion::V1_14, Compression::Gzip { level: level @ 1..=9 }) => Ok(Self::Level(level)),
+            (FormatVersion::V1_14, Compression::Gzip { level }) => {
+                Err(Error::internal(format!("gzip has no level {level}")))
+            }
             (FormatVersion::V1_14, Compression::Lz4 | Compression::Zstd { .. }) => Err(Error::invalid(
                 format!("could not use compression \"{compression}\" in an archive of format version 1.14"),
             )

@@ -1,6 +1,6 @@
 //! A piece as zstd frames.
 
-use zstd_safe::{CCtx, CParameter, compress_bound, get_error_name};
+use zstd_safe::{CCtx, CParameter, ParamSwitch, compress_bound, get_error_name};
 
 use super::batch::Batch;
 use super::chunk::Chunk;
@@ -25,11 +25,11 @@ pub(super) struct ZstdEncoder {
 }
 
 impl ZstdEncoder {
-    /// A compressor for this level, 1 to 22.
-    pub(super) fn new(level: u32) -> Self {
+    /// A compressor for this level, -7 to 22.
+    pub(super) fn new(level: i32) -> Self {
         let frame = vec![0; compress_bound(FRAME_LENGTH)].into_boxed_slice();
         Self {
-            level: level.min(i32::MAX as u32) as i32,
+            level,
             batch: Batch::new(FRAME_LENGTH),
             context: None,
             frame,
@@ -84,6 +84,9 @@ fn new_context(level: i32) -> Result<CCtx<'static>> {
     })?;
     context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
     context.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
+    // Below 0 zstd leaves letters that repeat nothing as they are, and text becomes twice as large as at level 1
+    // (ZSTD_literalsCompressionIsDisabled in zstd_compress_internal.h). Shortening them costs little of what is gained.
+    context.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable)).map_err(failed)?;
     Ok(context)
 }
 

@@ -188,6 +188,22 @@ fn the_highest_levels() {
     }
 }
 
+/// Levels below 0 shorten letters that repeat nothing, which zstd's own do not.
+#[test]
+fn the_fastest_levels_compress_text() {
+    let text = rows(20_000);
+    let length = |level| {
+        let compression = Compression::Zstd { level };
+        let (framed, _) = encode(&mut PieceEncoder::new(compression), &text, 100_000);
+        assert!(decompressed(compression, &payload(&framed)) == text, "level {level}");
+        framed.len()
+    };
+    let usual = length(1);
+    for level in -7..=-1 {
+        assert!(length(level) < usual * 3 / 2, "level {level}: {} bytes, at level 1 {usual}", length(level));
+    }
+}
+
 /// Flushes that end near a chunk's end, where zlib runs out of room in the middle of its marker.
 #[test]
 fn flushes_at_the_end_of_a_chunk() {
@@ -210,7 +226,7 @@ fn flushes_at_the_end_of_a_chunk() {
 #[test]
 fn frames_end_where_their_chunk_ends() {
     let noise: Vec<u8> = Sha256Stream::new().take(2 * CHUNK_LENGTH).collect();
-    for compression in [Compression::Zstd { level: 1 }, Compression::Zstd { level: 3 }] {
+    for compression in [-7, 1, 3].map(|level| Compression::Zstd { level }) {
         let mut encoder = PieceEncoder::new(compression);
         let mut lasts = std::collections::BTreeSet::new();
         for length in (2 * CHUNK_LENGTH - 60)..2 * CHUNK_LENGTH {
@@ -267,7 +283,7 @@ proptest! {
     fn pieces_are_one_zlib_stream(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 0..6),
         repeats in 1..200usize,
-        level in 1..=9u32,
+        level in 1..=9,
     ) {
         let pieces: Vec<Vec<u8>> = pieces.into_iter().map(|piece| piece.repeat(repeats)).collect();
         let compression = Compression::Gzip { level };

@@ -12,13 +12,14 @@ use crate::error::Result;
 pub(crate) const VERSIONS: [FormatVersion; 3] =
     [FormatVersion::V1_14, FormatVersion::V1_15, FormatVersion::V1_16];
 
-/// Levels that work in different ways: zlib-rs has its own one for level 1, zstd for those around 3, 7 and 13.
-pub(crate) const COMPRESSIONS: [Compression; 9] = [
+/// Levels that work in different ways: zlib-rs has its own one for level 1, zstd for those below 0 and around 3, 7 and 13.
+pub(crate) const COMPRESSIONS: [Compression; 10] = [
     Compression::None,
     Compression::Gzip { level: 1 },
     Compression::Gzip { level: 6 },
     Compression::Gzip { level: 9 },
     Compression::Lz4,
+    Compression::Zstd { level: -7 },
     Compression::Zstd { level: 1 },
     Compression::Zstd { level: 3 },
     Compression::Zstd { level: 7 },
