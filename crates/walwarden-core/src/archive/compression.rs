@@ -83,9 +83,9 @@ impl Compression {
         };
         let level_of = |default: i32, levels: RangeInclusive<i32>| match level {
             None => Ok(default),
-            Some(level) => parse_level(level)
-                .filter(|level| levels.contains(level))
-                .ok_or_else(|| Self::invalid(text)),
+            Some(level) => {
+                parse_level(level).filter(|level| levels.contains(level)).ok_or_else(|| Self::invalid(text))
+            }
         };
         match name {
             "none" if level.is_none() => Ok(Self::None),
@@ -157,7 +157,9 @@ mod tests {
         let all = [("none".to_owned(), Compression::None), ("lz4".to_owned(), Compression::Lz4)]
             .into_iter()
             .chain((1..=9).map(|level| (format!("gzip:{level}"), Compression::Gzip { level })))
-            .chain((1..=22).chain(-7..=-1).map(|level| (format!("zstd:{level}"), Compression::Zstd { level })));
+            .chain(
+                (1..=22).chain(-7..=-1).map(|level| (format!("zstd:{level}"), Compression::Zstd { level })),
+            );
         for (name, compression) in all {
             assert_eq!(compression.name(), name);
             assert_eq!(Compression::parse(&name).unwrap(), compression);

@@ -28,12 +28,7 @@ impl ZstdEncoder {
     /// A compressor for this level, -7 to 22.
     pub(super) fn new(level: i32) -> Self {
         let frame = vec![0; compress_bound(FRAME_LENGTH)].into_boxed_slice();
-        Self {
-            level,
-            batch: Batch::new(FRAME_LENGTH),
-            context: None,
-            frame,
-        }
+        Self { level, batch: Batch::new(FRAME_LENGTH), context: None, frame }
     }
 
     /// Takes some of the piece's text.
