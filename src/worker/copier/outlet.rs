@@ -12,37 +12,37 @@ use walwarden_core::copy_text::Sink;
 use walwarden_core::encoder::Encoder;
 use walwarden_core::message::{self, CopierMessage};
 
-/// Rows are compressed in batches of about this size, so that a narrow row costs no call of its own.
-const BATCH_BYTES: usize = 64 * 1024;
-/// A wide row is compressed and sent in slices of this size, so that it is in memory only once.
-const SLICE_BYTES: usize = 1 << 20;
+/// A wide row of COPY's is compressed and sent in parts of this size, so that it is in memory only once.
+const PART_BYTES: usize = 1 << 20;
 
 /// Where the rows of one piece after the other go.
 pub struct Outlet<'a> {
-    compressor: PieceEncoder,
+    encoder: PieceEncoder,
     /// The counters of the backup.
     pub segment: &'a Segment,
     rows: &'a mut Sender,
     unread: Option<&'a mut Unread>,
     piece: u32,
-    batch: Vec<u8>,
-    /// Bytes that were in `batch` before.
-    taken: u64,
     message: Vec<u8>,
 }
 
-/// Text that is written here without COPY.
+/// Text that is written here without COPY, right where it is compressed.
 impl Sink for Outlet<'_> {
     fn text(&mut self) -> &mut Vec<u8> {
-        &mut self.batch
+        self.encoder.text()
     }
 
     fn pass_on(&mut self) -> Result<()> {
-        if self.batch.len() < BATCH_BYTES { Ok(()) } else { self.send_batch() }
+        while self.encoder.is_full() {
+            let compressed = self.encoder.compress(&mut self.message)?;
+            self.segment.counters().raw_bytes.fetch_add(compressed as u64, Relaxed);
+            self.send_message()?;
+        }
+        Ok(())
     }
 
     fn written(&self) -> u64 {
-        self.taken + self.batch.len() as u64
+        self.encoder.raw_length()
     }
 }
 
@@ -54,8 +54,7 @@ impl<'a> Outlet<'a> {
         rows: &'a mut Sender,
         unread: Option<&'a mut Unread>,
     ) -> Self {
-        let (compressor, batch) = (PieceEncoder::new(compression), Vec::with_capacity(2 * BATCH_BYTES));
-        Self { compressor, segment, rows, unread, piece: 0, batch, taken: 0, message: Vec::new() }
+        Self { encoder: PieceEncoder::new(compression), segment, rows, unread, piece: 0, message: Vec::new() }
     }
 
     /// A piece begins.
@@ -66,39 +65,23 @@ impl<'a> Outlet<'a> {
 
     /// Take a row of COPY's.
     pub fn row(&mut self, row: &[u8]) -> Result<()> {
-        if row.len() < BATCH_BYTES {
-            self.batch.extend_from_slice(row);
-            return if self.batch.len() < BATCH_BYTES { Ok(()) } else { self.send_batch() };
+        for part in row.chunks(PART_BYTES) {
+            self.encoder.text().extend_from_slice(part);
+            self.pass_on()?;
         }
-        self.send_batch()?;
-        row.chunks(SLICE_BYTES).try_for_each(|slice| {
-            compress(&mut self.compressor, slice, &mut self.message, self.segment)?;
-            self.send_message()
-        })
+        Ok(())
     }
 
     /// The piece is complete: it had so many rows, written by this encoder.
     pub fn end(&mut self, count: u64, encoder: Encoder) -> Result<()> {
-        self.send_batch()?;
-        let summary = self.compressor.finish(count, &mut self.message)?;
+        self.pass_on()?;
+        let rest = self.encoder.text().len() as u64;
+        let summary = self.encoder.finish(count, &mut self.message)?;
+        self.segment.counters().raw_bytes.fetch_add(rest, Relaxed);
         self.send_message()?;
         self.segment.counters().rows.fetch_add(count, Relaxed);
         self.message = CopierMessage::PieceEnd { piece: self.piece, summary, encoder }.encode()?;
         self.send()
-    }
-
-    fn send_batch(&mut self) -> Result<()> {
-        // A value that was written without COPY may be as wide as any.
-        let batch = std::mem::take(&mut self.batch);
-        self.taken += batch.len() as u64;
-        let sent = batch.chunks(SLICE_BYTES).try_for_each(|slice| {
-            compress(&mut self.compressor, slice, &mut self.message, self.segment)?;
-            self.send_message()
-        });
-        self.batch = batch;
-        self.batch.clear();
-        self.batch.shrink_to(2 * SLICE_BYTES);
-        sent
     }
 
     /// Send the message if it holds anything, and begin the next.
@@ -127,15 +110,4 @@ impl<'a> Outlet<'a> {
         self.message.clear();
         self.message.extend_from_slice(&message::piece_bytes_header(self.piece));
     }
-}
-
-fn compress(
-    compressor: &mut PieceEncoder,
-    text: &[u8],
-    message: &mut Vec<u8>,
-    segment: &Segment,
-) -> Result<()> {
-    compressor.write(text, message)?;
-    segment.counters().raw_bytes.fetch_add(text.len() as u64, Relaxed);
-    Ok(())
 }

@@ -55,6 +55,19 @@ impl Chunk {
         self.filled = 0;
     }
 
+    /// Gives `payload` away as chunks of its own, without filling any of them here first.
+    pub(super) fn emit_all(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        self.emit(out);
+        for payload in payload.chunks(CHUNK_LENGTH) {
+            let start = out.len();
+            out.extend_from_slice(&length(payload.len()));
+            out.extend_from_slice(payload);
+            let framed = &out[start..];
+            self.digest.update(framed);
+            self.length += framed.len() as u64;
+        }
+    }
+
     pub(super) fn emit_if_full(&mut self, out: &mut Vec<u8>) {
         if self.is_full() {
             self.emit(out);

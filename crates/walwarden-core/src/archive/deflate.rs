@@ -3,18 +3,16 @@
 use flate2::{Compress, FlushCompress, Status};
 use simd_adler32::Adler32;
 
-use super::batch::Batch;
 use super::chunk::Chunk;
 use crate::error::{Error, Result};
 
 /// Text is compressed in slices of this length.
-const BATCH_LENGTH: usize = 64 * 1024;
+pub(super) const SLICE_LENGTH: usize = 64 * 1024;
 
 /// Compresses pieces to raw deflate that ends on a byte boundary and refers to nothing before it. What
 /// stands around the pieces is [`super::stream`]'s part.
 pub(super) struct Deflate {
     level: flate2::Compression,
-    batch: Batch,
     /// The present piece's compressor, made when its first slice is full.
     ///
     /// Each piece has its own: a used one still holds the old text in its window, which has changed what it
@@ -28,32 +26,27 @@ impl Deflate {
     /// A compressor for this level, 1 to 9.
     pub(super) fn new(level: i32) -> Self {
         let level = flate2::Compression::new(level.unsigned_abs());
-        Self { level, batch: Batch::new(BATCH_LENGTH), zlib: None, adler32: Adler32::new() }
+        Self { level, zlib: None, adler32: Adler32::new() }
     }
 
-    /// Takes some of the piece's text.
-    pub(super) fn write(&mut self, text: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
-        let Self { level, batch, zlib, adler32 } = self;
-        batch.write(text, |slice| {
-            adler32.write(slice);
-            deflate(zlib.get_or_insert_with(|| raw(*level)), slice, chunk, out)
-        })
+    /// Takes a slice of the piece's text.
+    pub(super) fn write(&mut self, slice: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
+        self.adler32.write(slice);
+        deflate(self.zlib.get_or_insert_with(|| raw(self.level)), slice, chunk, out)
     }
 
-    /// Ends the piece, which had text, and tells its Adler-32.
-    pub(super) fn finish(&mut self, chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<u32> {
+    /// Ends the piece with the rest of its text, less than a slice, and tells its Adler-32.
+    pub(super) fn finish(&mut self, rest: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<u32> {
         let mut zlib = self.zlib.take().unwrap_or_else(|| raw(self.level));
-        self.adler32.write(self.batch.rest());
-        deflate(&mut zlib, self.batch.rest(), chunk, out)?;
+        self.adler32.write(rest);
+        deflate(&mut zlib, rest, chunk, out)?;
         full_flush(&mut zlib, chunk, out)?;
-        self.batch.clear();
         Ok(std::mem::take(&mut self.adler32).finish())
     }
 
     /// Forgets an unfinished piece.
     pub(super) fn reset(&mut self) {
         self.zlib = None;
-        self.batch.clear();
         self.adler32 = Adler32::new();
     }
 }

@@ -5,7 +5,6 @@ use std::hash::Hasher;
 use lz4_flex::block::{compress_into, get_maximum_output_size};
 use twox_hash::XxHash32;
 
-use super::batch::Batch;
 use super::chunk::Chunk;
 use super::lz4_format::{
     BLOCK_LENGTH, CONTENT_CHECKSUM, END_MARK, INDEPENDENT_BLOCKS, STORED, header, running_checksum,
@@ -14,7 +13,6 @@ use crate::error::{Error, Result};
 
 /// Compresses pieces to one frame each, of independent blocks, with the checksum of the content at its end.
 pub(super) struct Lz4Encoder {
-    batch: Batch,
     /// Room for one compressed block.
     compressed: Box<[u8]>,
     checksum: XxHash32,
@@ -25,31 +23,26 @@ pub(super) struct Lz4Encoder {
 impl Lz4Encoder {
     pub(super) fn new() -> Self {
         Self {
-            batch: Batch::new(BLOCK_LENGTH),
             compressed: vec![0; get_maximum_output_size(BLOCK_LENGTH)].into_boxed_slice(),
             checksum: running_checksum(),
             begun: false,
         }
     }
 
-    /// Takes some of the piece's text.
-    pub(super) fn write(&mut self, text: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
-        let Self { batch, compressed, checksum, begun } = self;
-        batch.write(text, |block| {
-            begin(begun, chunk, out);
-            checksum.write(block);
-            put_block(block, compressed, chunk, out)
-        })
+    /// Takes a block of the piece's text.
+    pub(super) fn write(&mut self, block: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
+        begin(&mut self.begun, chunk, out);
+        self.checksum.write(block);
+        put_block(block, &mut self.compressed, chunk, out)
     }
 
-    /// Ends the piece, which had text. pg_restore reads any number of frames, wherever they end (compress_lz4.c:
-    /// ReadDataFromArchiveLZ4).
-    pub(super) fn finish(&mut self, chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
-        let last = self.batch.rest();
+    /// Ends the piece with the rest of its text, less than a block. pg_restore reads any number of frames, wherever they end
+    /// (compress_lz4.c: ReadDataFromArchiveLZ4).
+    pub(super) fn finish(&mut self, rest: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
         begin(&mut self.begun, chunk, out);
-        if !last.is_empty() {
-            self.checksum.write(last);
-            put_block(last, &mut self.compressed, chunk, out)?;
+        if !rest.is_empty() {
+            self.checksum.write(rest);
+            put_block(rest, &mut self.compressed, chunk, out)?;
         }
         chunk.fill_from(&END_MARK, out);
         chunk.fill_from(&self.checksum.finish_32().to_le_bytes(), out);
@@ -59,7 +52,6 @@ impl Lz4Encoder {
 
     /// Forgets the piece.
     pub(super) fn reset(&mut self) {
-        self.batch.clear();
         self.checksum = running_checksum();
         self.begun = false;
     }

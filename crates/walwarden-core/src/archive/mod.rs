@@ -10,7 +10,6 @@
 
 mod adler32;
 mod assembler;
-mod batch;
 mod chunk;
 mod closure;
 mod compression;

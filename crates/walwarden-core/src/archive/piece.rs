@@ -1,10 +1,11 @@
 //! Encodes one piece of a table: COPY rows in, framed chunks out.
 
-use super::chunk::Chunk;
+use super::chunk::{CHUNK_LENGTH, Chunk};
 use super::compression::Compression;
-use super::deflate::Deflate;
+use super::deflate::{self, Deflate};
 use super::lz4_encoder::Lz4Encoder;
-use super::zstd_encoder::ZstdEncoder;
+use super::lz4_format::BLOCK_LENGTH;
+use super::zstd_encoder::{self, ZstdEncoder};
 use crate::error::Result;
 
 /// The Adler-32 of nothing.
@@ -29,10 +30,17 @@ pub struct PieceSummary {
 ///
 /// No piece knows whether it is the last one: it ends so that another one, or the end of the stream, may
 /// follow. A piece's bytes depend on its text and the compression alone: not on the pieces before it, and not
-/// on how its text was cut into writes.
+/// on how its text arrived.
 pub struct PieceEncoder {
     codec: Codec,
+    /// A compressor's output may depend on where its input was cut, so the text is cut into slices of this many bytes.
+    slice: usize,
+    /// Text that is not compressed yet, behind some that is.
+    text: Vec<u8>,
+    /// So much at the begin of `text` is compressed: 0 unless there is another slice behind it.
+    taken: usize,
     chunk: Chunk,
+    /// Bytes of the piece that are compressed.
     raw_length: u64,
 }
 
@@ -46,56 +54,108 @@ enum Codec {
 impl PieceEncoder {
     /// An encoder at the begin of its first piece.
     pub fn new(compression: Compression) -> Self {
-        let codec = match compression {
-            Compression::None => Codec::None,
-            Compression::Gzip { level } => Codec::Gzip(Deflate::new(level)),
-            Compression::Lz4 => Codec::Lz4(Lz4Encoder::new()),
-            Compression::Zstd { level } => Codec::Zstd(ZstdEncoder::new(level)),
+        let (codec, slice) = match compression {
+            Compression::None => (Codec::None, CHUNK_LENGTH),
+            Compression::Gzip { level } => (Codec::Gzip(Deflate::new(level)), deflate::SLICE_LENGTH),
+            Compression::Lz4 => (Codec::Lz4(Lz4Encoder::new()), BLOCK_LENGTH),
+            Compression::Zstd { level } => (Codec::Zstd(ZstdEncoder::new(level)), zstd_encoder::FRAME_LENGTH),
         };
-        Self { codec, chunk: Chunk::new(), raw_length: 0 }
+        Self { codec, slice, text: Vec::new(), taken: 0, chunk: Chunk::new(), raw_length: 0 }
+    }
+
+    /// Where the piece's COPY text is appended to, and only that.
+    #[inline]
+    pub fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
+    /// Whether there is enough text for [`Self::compress`] to do anything.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.text.len() - self.taken >= self.slice
+    }
+
+    /// Bytes of COPY text that the piece has so far.
+    #[inline]
+    pub fn raw_length(&self) -> u64 {
+        self.raw_length + (self.text.len() - self.taken) as u64
+    }
+
+    /// Compresses a slice of the text if there is one, appends the chunks that became full to `out`, and tells the slice's
+    /// length. To be called while the encoder [is full](Self::is_full).
+    pub fn compress(&mut self, out: &mut Vec<u8>) -> Result<usize> {
+        let Some(slice) = self.text.get(self.taken..self.taken + self.slice) else { return Ok(0) };
+        self.codec.write(slice, &mut self.chunk, out)?;
+        self.taken += self.slice;
+        self.raw_length += self.slice as u64;
+        if !self.is_full() {
+            self.text.drain(..self.taken);
+            self.taken = 0;
+            // A value may have been of any width.
+            self.text.shrink_to(2 * self.slice);
+        }
+        Ok(self.slice)
     }
 
     /// Takes some of the piece's COPY text and appends the chunks that became full to `out`. Single rows are
     /// taken, many at once are cheaper.
     pub fn write(&mut self, rows: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        self.raw_length += rows.len() as u64;
-        match &mut self.codec {
-            Codec::None => {
-                self.chunk.fill_from(rows, out);
-                Ok(())
+        for part in rows.chunks(self.slice) {
+            self.text.extend_from_slice(part);
+            while self.is_full() {
+                self.compress(out)?;
             }
-            Codec::Gzip(deflate) => deflate.write(rows, &mut self.chunk, out),
-            Codec::Lz4(lz4) => lz4.write(rows, &mut self.chunk, out),
-            Codec::Zstd(zstd) => zstd.write(rows, &mut self.chunk, out),
         }
+        Ok(())
     }
 
     /// Ends the piece, which held so many rows: appends its last chunk to `out` and is ready for the next
     /// piece. A piece without text appends nothing.
     pub fn finish(&mut self, rows: u64, out: &mut Vec<u8>) -> Result<PieceSummary> {
+        while self.is_full() {
+            self.compress(out)?;
+        }
+        let raw_length = self.raw_length();
         let mut adler32 = ADLER32_OF_NOTHING;
-        if self.raw_length > 0 {
+        if raw_length > 0 {
             match &mut self.codec {
-                Codec::None => {}
-                Codec::Gzip(deflate) => adler32 = deflate.finish(&mut self.chunk, out)?,
-                Codec::Lz4(lz4) => lz4.finish(&mut self.chunk, out)?,
-                Codec::Zstd(zstd) => zstd.finish(&mut self.chunk, out)?,
+                Codec::None => self.chunk.fill_from(&self.text, out),
+                Codec::Gzip(deflate) => adler32 = deflate.finish(&self.text, &mut self.chunk, out)?,
+                Codec::Lz4(lz4) => lz4.finish(&self.text, &mut self.chunk, out)?,
+                Codec::Zstd(zstd) => zstd.finish(&self.text, &mut self.chunk, out)?,
             }
         }
         self.chunk.emit(out);
+        self.text.clear();
+        self.raw_length = 0;
         let (length, sha256) = self.chunk.finish();
-        Ok(PieceSummary { raw_length: std::mem::take(&mut self.raw_length), rows, adler32, length, sha256 })
+        Ok(PieceSummary { raw_length, rows, adler32, length, sha256 })
     }
 
     /// Forgets an unfinished piece: what it appended so far is worthless. It is needed after an error too.
     pub fn reset(&mut self) {
         match &mut self.codec {
-            Codec::None => {}
+            Codec::None | Codec::Zstd(_) => {}
             Codec::Gzip(deflate) => deflate.reset(),
             Codec::Lz4(lz4) => lz4.reset(),
-            Codec::Zstd(zstd) => zstd.reset(),
         }
+        self.text.clear();
+        self.taken = 0;
         self.chunk.clear();
         self.raw_length = 0;
+    }
+}
+
+impl Codec {
+    fn write(&mut self, slice: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Self::None => {
+                chunk.fill_from(slice, out);
+                Ok(())
+            }
+            Self::Gzip(deflate) => deflate.write(slice, chunk, out),
+            Self::Lz4(lz4) => lz4.write(slice, chunk, out),
+            Self::Zstd(zstd) => zstd.write(slice, chunk, out),
+        }
     }
 }

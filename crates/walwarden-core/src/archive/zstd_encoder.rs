@@ -2,7 +2,6 @@
 
 use zstd_safe::{CCtx, CParameter, ParamSwitch, compress_bound, get_error_name};
 
-use super::batch::Batch;
 use super::chunk::Chunk;
 use crate::error::{Error, ErrorClass, Result};
 
@@ -10,12 +9,11 @@ use crate::error::{Error, ErrorClass, Result};
 ///
 /// Frames compressed in one call each: half as fast again at level 3 as one long frame, which zstd copies into a window
 /// of its own, and no larger; and the tables of the highest level are 17 MiB instead of 780.
-const FRAME_LENGTH: usize = 1 << 20;
+pub(super) const FRAME_LENGTH: usize = 1 << 20;
 
 /// Compresses pieces to frames with the checksum of their content.
 pub(super) struct ZstdEncoder {
     level: i32,
-    batch: Batch,
     /// Kept from frame to frame: a frame begins with tables that count as empty, so its bytes do not depend on those
     /// before. (zstd corrects the positions in used tables some GiB later, and not within a frame this short:
     /// ZSTD_indexTooCloseToMax in zstd_compress.c.)
@@ -28,49 +26,25 @@ impl ZstdEncoder {
     /// A compressor for this level, -7 to 22.
     pub(super) fn new(level: i32) -> Self {
         let frame = vec![0; compress_bound(FRAME_LENGTH)].into_boxed_slice();
-        Self { level, batch: Batch::new(FRAME_LENGTH), context: None, frame }
+        Self { level, context: None, frame }
     }
 
-    /// Takes some of the piece's text.
+    /// Takes the text of a frame. The frame's end and the chunk's must be the same: pg_restore drops what follows a frame
+    /// in its chunk (compress_zstd.c: ReadDataFromArchiveZstd).
     pub(super) fn write(&mut self, text: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
-        let Self { level, batch, context, frame } = self;
-        batch.write(text, |slice| put_frame(context, *level, slice, frame, chunk, out))
-    }
-
-    /// Ends the piece, which had text.
-    pub(super) fn finish(&mut self, chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
-        let Self { level, batch, context, frame } = self;
-        if !batch.rest().is_empty() {
-            put_frame(context, *level, batch.rest(), frame, chunk, out)?;
-            batch.clear();
-        }
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => none.insert(new_context(self.level)?),
+        };
+        let length = context.compress2(&mut *self.frame, text).map_err(failed)?;
+        chunk.emit_all(&self.frame[..length], out);
         Ok(())
     }
 
-    /// Forgets an unfinished piece.
-    pub(super) fn reset(&mut self) {
-        self.batch.clear();
+    /// Ends the piece with the rest of its text, less than a frame.
+    pub(super) fn finish(&mut self, rest: &[u8], chunk: &mut Chunk, out: &mut Vec<u8>) -> Result<()> {
+        if rest.is_empty() { Ok(()) } else { self.write(rest, chunk, out) }
     }
-}
-
-/// Compresses `text` to a frame. The frame's end and the chunk's must be the same: pg_restore drops what follows a frame
-/// in its chunk (compress_zstd.c: ReadDataFromArchiveZstd).
-fn put_frame(
-    context: &mut Option<CCtx<'static>>,
-    level: i32,
-    text: &[u8],
-    frame: &mut [u8],
-    chunk: &mut Chunk,
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    let context = match context {
-        Some(context) => context,
-        None => context.insert(new_context(level)?),
-    };
-    let length = context.compress2(frame, text).map_err(failed)?;
-    chunk.fill_from(&frame[..length], out);
-    chunk.emit(out);
-    Ok(())
 }
 
 fn new_context(level: i32) -> Result<CCtx<'static>> {
