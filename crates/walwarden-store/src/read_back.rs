@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 use walwarden_core::{Error, Result};
@@ -9,7 +10,7 @@ use walwarden_core::{Error, Result};
 use crate::failure::Failure;
 use crate::key::validate_key;
 use crate::store::Store;
-use crate::upload::Part;
+use crate::upload::{Part, Uploaded};
 
 /// A range of one part.
 #[derive(Clone, Copy)]
@@ -40,20 +41,77 @@ impl Store {
     ) -> Result<()> {
         validate_key(key)?;
         check_parts(parts, size)?;
-        self.compare(key, size, parts, Some(sha256), progress, concurrency.max(1))
+        self.compare(key, size, parts, sha256, progress, concurrency.max(1))
             .await
             .map_err(|failure| self.error(failure, "verify", key))
     }
 
-    /// Reads some parts of an object back and compares the SHA-256 of each, and the size of the whole object.
+    /// Reads what was uploaded back, several parts side by side, and compares its size and the SHA-256 of each part. That of the
+    /// whole was made of the same bytes as those of the parts, one part after the other.
+    ///
+    /// `progress` is raised by the bytes that were compared. At most `concurrency` windows of 8 MiB (1 MiB of a file) are in memory.
     ///
     /// # Errors
     /// As [`Self::verify_object`].
-    pub async fn verify_parts(&self, key: &str, size: u64, parts: &[Part], concurrency: usize) -> Result<()> {
+    pub async fn verify_uploaded(
+        &self,
+        key: &str,
+        uploaded: &Uploaded,
+        progress: &AtomicU64,
+        concurrency: usize,
+    ) -> Result<()> {
+        check_parts(&uploaded.parts, uploaded.size)?;
+        self.verify_parts(key, uploaded.size, &uploaded.parts, progress, concurrency).await
+    }
+
+    /// Reads some parts of an object back, several side by side, and compares the SHA-256 of each, and the size of the whole
+    /// object.
+    ///
+    /// # Errors
+    /// As [`Self::verify_object`].
+    pub async fn verify_parts(
+        &self,
+        key: &str,
+        size: u64,
+        parts: &[Part],
+        progress: &AtomicU64,
+        concurrency: usize,
+    ) -> Result<()> {
         validate_key(key)?;
-        self.compare(key, size, parts, None, &AtomicU64::new(0), concurrency.max(1))
+        self.compare_parts(key, size, parts, progress, concurrency.max(1))
             .await
             .map_err(|failure| self.error(failure, "verify", key))
+    }
+
+    async fn compare_parts(
+        &self,
+        key: &str,
+        size: u64,
+        parts: &[Part],
+        progress: &AtomicU64,
+        concurrency: usize,
+    ) -> Result<(), Failure> {
+        self.check_stored_size(key, size).await?;
+        let compared = (0..parts.len()).map(|index| self.compare_part(key, size, parts, index, progress));
+        // In their order, so that the first bad one is told.
+        stream::iter(compared).buffered(concurrency).try_collect().await
+    }
+
+    async fn compare_part(
+        &self,
+        key: &str,
+        size: u64,
+        parts: &[Part],
+        index: usize,
+        progress: &AtomicU64,
+    ) -> Result<(), Failure> {
+        let mut hash = Sha256::new();
+        for window in windows(&parts[index..=index], self.backend().window()) {
+            let bytes = self.read_window(key, size, window).await?;
+            hash = hash_aside(hash, bytes).await?;
+            progress.fetch_add(window.length, Ordering::Relaxed);
+        }
+        check_part(parts, index, hash.finalize().into())
     }
 
     async fn compare(
@@ -61,43 +119,54 @@ impl Store {
         key: &str,
         size: u64,
         parts: &[Part],
-        sha256: Option<&[u8; 32]>,
+        sha256: &[u8; 32],
         progress: &AtomicU64,
         concurrency: usize,
     ) -> Result<(), Failure> {
-        let head = self.head(key).await?.ok_or_else(Failure::no_such_object)?;
-        check_size(head.size, size)?;
+        self.check_stored_size(key, size).await?;
         let mut whole = Sha256::new();
         let mut of_part = Sha256::new();
         let reads = windows(parts, self.backend().window()).map(|window| async move {
-            let range = window.offset..window.offset + window.length;
-            let (bytes, found) = self.read(key, range).await?;
-            check_size(found, size)?;
-            Ok::<_, Failure>((window, bytes))
+            Ok::<_, Failure>((window, self.read_window(key, size, window).await?))
         });
         let mut reads = stream::iter(reads).buffered(concurrency);
         while let Some((window, bytes)) = reads.try_next().await? {
-            // On another thread: each takes as long as reading.
-            let (mut part, part_bytes) = (of_part, bytes.clone());
-            let hashed = tokio::task::spawn_blocking(move || {
-                part.update(&part_bytes);
-                part
-            });
+            let hashed = hash_aside(of_part, bytes.clone());
             whole.update(&bytes);
-            of_part = hashed.await.map_err(|_| Failure::internal("hashing a part panicked"))?;
+            of_part = hashed.await?;
             if window.is_last_of_part {
                 check_part(parts, window.part, of_part.finalize_reset().into())?;
             }
             progress.fetch_add(window.length, Ordering::Relaxed);
         }
         let digest: [u8; 32] = whole.finalize().into();
-        if sha256.is_none_or(|sha256| digest == *sha256) {
+        if digest == *sha256 {
             return Ok(());
         }
         Err(Failure::corrupt(
             "the object has another SHA-256 than was written, although each part has its own",
         ))
     }
+
+    async fn check_stored_size(&self, key: &str, size: u64) -> Result<(), Failure> {
+        let head = self.head(key).await?.ok_or_else(Failure::no_such_object)?;
+        check_size(head.size, size)
+    }
+
+    async fn read_window(&self, key: &str, size: u64, window: Window) -> Result<Bytes, Failure> {
+        let (bytes, found) = self.read(key, window.offset..window.offset + window.length).await?;
+        check_size(found, size)?;
+        Ok(bytes)
+    }
+}
+
+/// On another thread, which begins at once: it takes as long as reading.
+fn hash_aside(mut hash: Sha256, bytes: Bytes) -> impl Future<Output = Result<Sha256, Failure>> {
+    let hashed = tokio::task::spawn_blocking(move || {
+        hash.update(&bytes);
+        hash
+    });
+    async { hashed.await.map_err(|_| Failure::internal("hashing a part panicked")) }
 }
 
 fn check_size(found: u64, expected: u64) -> Result<(), Failure> {

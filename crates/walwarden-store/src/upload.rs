@@ -119,11 +119,11 @@ impl Upload {
             progress,
             buffer: Vec::new(),
             size: 0,
+            whole: Sha256::new(),
             next_index: 0,
             running: JoinSet::new(),
             stored: Vec::new(),
         };
-        let mut whole = Sha256::new();
         loop {
             let item = tokio::select! {
                 item = items.recv() => item,
@@ -134,10 +134,7 @@ impl Upload {
                 }
             };
             match item {
-                Some(UploadItem::Bytes(bytes)) => {
-                    whole.update(&bytes);
-                    parts.write(&bytes).await?;
-                }
+                Some(UploadItem::Bytes(bytes)) => parts.write(&bytes).await?,
                 Some(UploadItem::End) => break,
                 None => {
                     return Err(Error::new(
@@ -148,12 +145,12 @@ impl Upload {
                 }
             }
         }
-        let (parts, tags) = parts.finish().await?;
+        let (parts, tags, sha256) = parts.finish().await?;
         let size = parts.last().map_or(0, |last| last.offset + last.size);
         completion::complete(&self.store, &self.key, &self.id, &tags, size)
             .await
             .map_err(|failure| self.store.error(failure, "complete the upload of", &self.key))?;
-        Ok(Uploaded { size, sha256: whole.finalize().into(), parts })
+        Ok(Uploaded { size, sha256, parts })
     }
 
     fn check_part_size(&self, part_size: usize) -> Result<()> {
@@ -177,6 +174,8 @@ struct PartWriter<'a> {
     buffer: Vec<u8>,
     /// Bytes in all parts that were started.
     size: u64,
+    /// Of those bytes, as they are stored, so that it stands for what the parts' own hashes stand for.
+    whole: Sha256,
     next_index: usize,
     running: JoinSet<Result<StoredPart, Failure>>,
     stored: Vec<StoredPart>,
@@ -217,6 +216,7 @@ impl PartWriter<'_> {
             self.wait_for_one().await?;
         }
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+        self.whole.update(&bytes);
         let (index, offset) = (self.next_index, self.size);
         self.next_index += 1;
         self.size += bytes.len() as u64;
@@ -270,8 +270,8 @@ impl PartWriter<'_> {
         }
     }
 
-    /// Stores the rest and gives all parts and their tags, in order.
-    async fn finish(mut self) -> Result<(Vec<Part>, Vec<String>)> {
+    /// Stores the rest and gives all parts and their tags, in order, and the SHA-256 of the whole.
+    async fn finish(mut self) -> Result<(Vec<Part>, Vec<String>, [u8; 32])> {
         // S3 completes nothing without a part, so an empty object has one that is empty.
         if !self.buffer.is_empty() || self.next_index == 0 {
             self.start_part().await?;
@@ -282,6 +282,6 @@ impl PartWriter<'_> {
         self.stored.sort_unstable_by_key(|stored| stored.index);
         let tags = self.stored.iter().map(|stored| stored.tag.clone()).collect();
         let parts = self.stored.into_iter().map(|stored| stored.part).filter(|part| part.size > 0).collect();
-        Ok((parts, tags))
+        Ok((parts, tags, self.whole.finalize().into()))
     }
 }

@@ -49,7 +49,12 @@ async fn upload(store: &Store, chunks: Vec<Bytes>, part_size: usize, concurrency
 }
 
 async fn verify(store: &Store, uploaded: &Uploaded) -> Result<()> {
-    store.verify_object(OBJECT, uploaded.size, &uploaded.parts, &uploaded.sha256, &AtomicU64::new(0), 2).await
+    let progress = AtomicU64::new(0);
+    let object =
+        store.verify_object(OBJECT, uploaded.size, &uploaded.parts, &uploaded.sha256, &progress, 2).await;
+    let parts = store.verify_uploaded(OBJECT, uploaded, &AtomicU64::new(0), 2).await;
+    assert_eq!(object.clone().map_err(|e| e.to_string()), parts.map_err(|e| e.to_string()));
+    object
 }
 
 fn count(folder: &Path) -> usize {

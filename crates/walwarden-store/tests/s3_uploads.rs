@@ -52,6 +52,14 @@ async fn verify(store: &Store, uploaded: &Uploaded) -> Result<()> {
     Ok(())
 }
 
+/// The same by parts alone, several side by side.
+async fn verify_side_by_side(store: &Store, uploaded: &Uploaded) -> Result<()> {
+    let progress = AtomicU64::new(0);
+    store.verify_uploaded(OBJECT, uploaded, &progress, 3).await?;
+    assert_eq!(progress.load(Ordering::Relaxed), uploaded.size);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_of_every_length_become_equal_parts() {
     let server = FaultServer::start().await;
@@ -71,6 +79,7 @@ async fn streams_of_every_length_become_equal_parts() {
         }
         assert_eq!(offset, length);
         verify(&store, &uploaded).await.unwrap();
+        verify_side_by_side(&store, &uploaded).await.unwrap();
         let read = store.get(OBJECT).await.unwrap();
         assert!(read == content);
         store.delete(OBJECT).await.unwrap();
@@ -262,11 +271,15 @@ async fn the_first_bad_part_is_named() {
     let server = FaultServer::start().await;
     let store = server.store();
     let uploaded = upload(&store, &content(3 * PART), 1 << 20, 2).await.unwrap();
-    verify(&store, &uploaded).await.unwrap();
+    let both = async || [verify(&store, &uploaded).await, verify_side_by_side(&store, &uploaded).await];
+    assert!(both().await.iter().all(Result::is_ok));
 
     // Flipped on its way back.
     server.fail(Method::GET, OBJECT, Fault::FlipByte, 1);
     let error = verify(&store, &uploaded).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::StorageCorrupt);
+    server.fail(Method::GET, OBJECT, Fault::FlipByte, 1);
+    let error = verify_side_by_side(&store, &uploaded).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::StorageCorrupt);
 
     // Flipped in storage: parts two and three.
@@ -276,17 +289,29 @@ async fn the_first_bad_part_is_named() {
     bad[PART + 5] ^= 1;
     bad[2 * PART] ^= 1;
     std::fs::write(&file, &bad).unwrap();
-    let error = verify(&store, &uploaded).await.unwrap_err();
-    assert_eq!(error.class, ErrorClass::StorageCorrupt);
-    assert!(error.detail.unwrap().starts_with(&format!("the part at bytes {PART} to {} has", 2 * PART - 1)));
+    for error in both().await.map(Result::unwrap_err) {
+        assert_eq!(error.class, ErrorClass::StorageCorrupt);
+        let told = error.detail.unwrap();
+        assert!(told.starts_with(&format!("the part at bytes {PART} to {} has", 2 * PART - 1)), "{told}");
+    }
 
     // Shorter, longer, gone.
     std::fs::write(&file, &good[..good.len() - 1]).unwrap();
-    assert_eq!(verify(&store, &uploaded).await.unwrap_err().class, ErrorClass::StorageCorrupt);
+    assert_eq!(both().await.map(|result| result.unwrap_err().class), [ErrorClass::StorageCorrupt; 2]);
     std::fs::write(&file, [&good[..], b"x"].concat()).unwrap();
-    assert_eq!(verify(&store, &uploaded).await.unwrap_err().class, ErrorClass::StorageCorrupt);
+    assert_eq!(both().await.map(|result| result.unwrap_err().class), [ErrorClass::StorageCorrupt; 2]);
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(verify(&store, &uploaded).await.unwrap_err().class, ErrorClass::StorageNotFound);
+    assert_eq!(both().await.map(|result| result.unwrap_err().class), [ErrorClass::StorageNotFound; 2]);
+}
+
+/// What was uploaded and is not covered by parts would not be compared.
+#[tokio::test]
+async fn parts_with_a_gap_prove_nothing() {
+    let server = FaultServer::start().await;
+    let store = server.store();
+    let mut uploaded = upload(&store, &content(2 * PART), 1 << 20, 1).await.unwrap();
+    uploaded.parts.pop();
+    assert_eq!(verify_side_by_side(&store, &uploaded).await.unwrap_err().class, ErrorClass::InvalidInput);
 }
 
 #[tokio::test]

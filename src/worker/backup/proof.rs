@@ -41,7 +41,7 @@ pub struct StoredArchive {
     pub uploaded: Uploaded,
 }
 
-/// Read archives back, side by side and part by part; `verified` shows how many bytes of one agree so far. Gives what became
+/// Read archives back, side by side, and several parts of each; `verified` shows how many bytes of one agree so far. Gives what became
 /// of each.
 pub fn archives(
     io: &Io,
@@ -54,11 +54,8 @@ pub fn archives(
     let mut tasks = Vec::new();
     for StoredArchive { copy, store, key, uploaded } in archives {
         let reading = Arc::clone(&read);
-        let task = io.spawn(async move {
-            store
-                .verify_object(&key, uploaded.size, &uploaded.parts, &uploaded.sha256, &reading, WINDOWS)
-                .await
-        })?;
+        let task =
+            io.spawn(async move { store.verify_uploaded(&key, &uploaded, &reading, WINDOWS).await })?;
         tasks.push((copy, task, None));
     }
     let mut pulse = Pulse::new();

@@ -6,6 +6,7 @@ use crate::worker::io::Io;
 use crate::worker::subject::Subject;
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::atomic::AtomicU64;
 use walwarden_core::archive::{
     Algorithm, ArchiveReader, QualifiedName, Selection, TableEntries, TableName, Toc, first_chunk,
 };
@@ -104,7 +105,7 @@ fn verify_parts(io: &Io, subject: &Subject, range: Range<u64>) -> Result<()> {
         .map(|part| Part { offset: part.offset, size: part.size, sha256: part.sha256.0 })
         .collect();
     let (store, key, size) = (subject.store.clone(), archive.key.clone(), stored.size);
-    io.run(async move { store.verify_parts(&key, size, &parts, WINDOWS).await })
+    io.run(async move { store.verify_parts(&key, size, &parts, &AtomicU64::new(0), WINDOWS).await })
 }
 
 /// Where the last table's block ends; without tables, where the table of contents does.
