@@ -4,6 +4,7 @@ use super::{Alignment, Element, Kind, Length, Server};
 use proptest::prelude::*;
 
 mod containers;
+mod floats;
 mod scalars;
 mod storage;
 
