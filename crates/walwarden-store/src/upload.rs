@@ -174,7 +174,7 @@ struct PartWriter<'a> {
     buffer: Vec<u8>,
     /// Bytes in all parts that were started.
     size: u64,
-    /// Of those bytes, as they are stored, so that it stands for what the parts' own hashes stand for.
+    /// Of all bytes as they lie in the parts, so that it stands for what the parts' own hashes stand for.
     whole: Sha256,
     next_index: usize,
     running: JoinSet<Result<StoredPart, Failure>>,
@@ -189,7 +189,9 @@ impl PartWriter<'_> {
             }
             let room = self.part_size - self.buffer.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
+            let filled = self.buffer.len();
             self.buffer.extend_from_slice(now);
+            self.whole.update(&self.buffer[filled..]);
             bytes = later;
             if self.buffer.len() == self.part_size {
                 self.start_part().await?;
@@ -216,7 +218,6 @@ impl PartWriter<'_> {
             self.wait_for_one().await?;
         }
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        self.whole.update(&bytes);
         let (index, offset) = (self.next_index, self.size);
         self.next_index += 1;
         self.size += bytes.len() as u64;

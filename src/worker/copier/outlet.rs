@@ -1,4 +1,4 @@
-//! The way of rows to the leader: a batch of text, compressed, in a message.
+//! The way of rows to the leader: text, compressed, in a message.
 
 use super::LOOK_FOR_READ_TABLES;
 use super::unread::Unread;
