@@ -17,29 +17,24 @@ const LEAST: f64 = 1e-4;
 /// Append a double, if it is a short decimal.
 pub(super) fn short_double(value: f64, text: &mut Vec<u8>) -> Option<()> {
     let size = value.abs();
-    if size == 0.0 {
-        return Some(zero(value.is_sign_negative(), text));
-    }
     let scale = scale(size, 15)?;
     let power = *POWERS.get(scale)?;
     let digits = nearest(size * power);
-    (digits as f64 / power == size).then(|| write(value < 0.0, digits, scale, text))
+    (digits as f64 / power == size).then(|| write(value.is_sign_negative(), digits, scale, text))
 }
 
 /// Append a real, if it is a short decimal.
 pub(super) fn short_real(value: f32, text: &mut Vec<u8>) -> Option<()> {
     let size = value.abs();
-    if size == 0.0 {
-        return Some(zero(value.is_sign_negative(), text));
-    }
     let scale = scale(size.into(), 6)?;
     let power = *POWERS.get(scale)?;
     let digits = nearest(f64::from(size) * power);
     // In its own precision, in which both are exact, so that the quotient is what the decimal is read as.
-    (digits as f32 / power as f32 == size).then(|| write(value < 0.0, digits, scale, text))
+    (digits as f32 / power as f32 == size).then(|| write(value.is_sign_negative(), digits, scale, text))
 }
 
-/// How many decimal places `most` significant digits reach; None for what is written with an exponent.
+/// How many decimal places `most` significant digits reach; None for what is written with an exponent, or has more digits
+/// before the point.
 fn scale(size: f64, most: u32) -> Option<usize> {
     let places = if size >= 1.0 {
         let whole_digits = (size as u64).checked_ilog10()? + 1;
@@ -52,19 +47,17 @@ fn scale(size: f64, most: u32) -> Option<usize> {
         most + 2
     } else if size >= LEAST {
         most + 3
+    } else if size == 0.0 {
+        0
     } else {
         return None;
     };
     Some(places as usize)
 }
 
-/// The whole number next to one that is below 2^52, or either of two that are.
+/// The whole number next to a number that is not negative and below 2^52.
 fn nearest(value: f64) -> u64 {
     (value + 0.5) as u64
-}
-
-fn zero(is_negative: bool, text: &mut Vec<u8>) {
-    text.extend_from_slice(if is_negative { b"-0" } else { b"0" });
 }
 
 /// `digits` divided by ten to the power of `scale`, without zeros behind the point.
