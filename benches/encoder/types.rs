@@ -54,6 +54,8 @@ const TYPES: [(&str, &str, &str, u64); 34] = [
 const OF_TYPES: &str =
     "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE DOMAIN money_of_ours AS numeric(12, 2)";
 
+/// Levels of zstd: the default, and the fastest.
+const LEVELS: [i32; 2] = [1, -7];
 /// A row and the pointer to it.
 const ROW_OVERHEAD: u64 = 28;
 
@@ -86,27 +88,36 @@ pub fn measure_tables(cluster: &Cluster, rounds: usize) -> Table {
     let query = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1";
     let names: Vec<String> =
         client.query(query, &[]).expect("the tables").iter().map(|row| row.get(0)).collect();
-    let mut table = Table::new(&[&HEAD[..], &["zstd:1, ns a row", "direct and zstd ÷ COPY"]].concat());
+    let columns =
+        LEVELS.map(|level| [format!("zstd:{level}, ns a row"), format!("direct and zstd:{level} ÷ COPY")]);
+    let columns: Vec<&str> = HEAD.into_iter().chain(columns.iter().flatten().map(String::as_str)).collect();
+    let mut table = Table::new(&columns);
     for name in names {
         eprintln!("{name}");
         let runs = compare(&mut client, &name, rounds);
-        let seconds = compress(&mut client, &name, rounds);
-        let of_a_row = seconds * 1e9 / runs.rows as f64;
+        let text = text_of(&mut client, &name);
         let (direct, copy) = (runs.of_a_row(|run| run.0), runs.of_a_row(|run| run.1));
         let mut cells = runs.cells(&format!("`{name}`"));
-        cells.extend([format!("{of_a_row:.0}"), format!("{:.2}", (direct + of_a_row) / copy)]);
+        for level in LEVELS {
+            let of_a_row = compress(&text, level, rounds) * 1e9 / runs.rows as f64;
+            cells.extend([format!("{of_a_row:.0}"), format!("{:.2}", (direct + of_a_row) / copy)]);
+        }
         table.cells(&cells);
     }
     table
 }
 
-/// How many seconds it takes to make a table's text a piece of an archive, with its SHA-256.
-fn compress(client: &mut Client, name: &str, rounds: usize) -> f64 {
+fn text_of(client: &mut Client, table: &str) -> Vec<u8> {
     let mut text = Vec::new();
-    let copy = format!("COPY {name} TO STDOUT");
+    let copy = format!("COPY {table} TO STDOUT");
     client.copy_out(&copy).expect("its text").read_to_end(&mut text).expect("its text");
+    text
+}
+
+/// How many seconds it takes to make a table's text a piece of an archive, with its SHA-256.
+fn compress(text: &[u8], level: i32, rounds: usize) -> f64 {
     median((0..rounds).map(|_| {
-        let mut encoder = PieceEncoder::new(Compression::Zstd { level: 1 });
+        let mut encoder = PieceEncoder::new(Compression::Zstd { level });
         let mut out = Vec::new();
         let began = Instant::now();
         for part in text.chunks(64 << 10) {
