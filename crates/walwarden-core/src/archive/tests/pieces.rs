@@ -131,6 +131,34 @@ fn decompressed(compression: Compression, payload: &[u8]) -> Vec<u8> {
     text
 }
 
+/// Text that is appended to the encoder's own buffer, a value of many slices at once among it, and compressed now and then.
+#[test]
+fn text_put_where_it_is_compressed_gives_the_same_piece() {
+    let text = rows(60_000);
+    let (small, large) = text.split_at(text.len() / 2);
+    for compression in COMPRESSIONS {
+        let mut encoder = PieceEncoder::new(compression);
+        let whole = encode(&mut encoder, &text, 5000);
+        let mut out = Vec::new();
+        let mut compressed = 0;
+        for (number, part) in small.chunks(40_000).chain([large]).enumerate() {
+            encoder.text().extend_from_slice(part);
+            // Some slices may wait until there is more text behind them.
+            for _ in 0..number % 3 {
+                compressed += encoder.compress(&mut out).unwrap();
+            }
+            assert!(compressed as u64 <= encoder.raw_length());
+        }
+        assert_eq!(encoder.raw_length(), text.len() as u64);
+        while encoder.is_full() {
+            assert!(encoder.compress(&mut out).unwrap() > 0);
+        }
+        assert_eq!(encoder.compress(&mut out).unwrap(), 0);
+        let summary = encoder.finish(3, &mut out).unwrap();
+        assert!((out, summary) == whole, "{compression}");
+    }
+}
+
 #[test]
 fn an_empty_piece_is_nothing() {
     for compression in COMPRESSIONS {
