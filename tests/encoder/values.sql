@@ -95,9 +95,8 @@ CREATE FUNCTION gen.float8(a float8, b float8, c float8, d float8) RETURNS float
         -- Whole numbers, above all where the exponent begins to be written.
         WHEN a < 0.6 THEN floor(b * power(10, c * 18))
         WHEN a < 0.68 THEN floor((1 + b * 9) * power(10, 14 + floor(c * 4))) * sign(d - 0.5)
-        -- Few digits, and the neighbours of such.
+        -- Few digits.
         WHEN a < 0.8 THEN floor(b * power(10, floor(c * 17))) / power(10, floor(d * 24))
-                          * (1 + (floor(gen.again(a, 1009) * 9) - 4) / 3 * 2.220446049250313e-16)
         -- Powers of ten and of two, and their neighbours: the distance to the one below is half of that to the one above.
         WHEN a < 0.87 THEN power(10, floor(c * 600) - 300) * (1 + (floor(b * 5) - 2) * 2.220446049250313e-16)
         WHEN a < 0.94 THEN power(2, floor(c * 2090) - 1070) * (1 + (floor(b * 5) - 2) * 1.1102230246251565e-16)
@@ -111,7 +110,6 @@ CREATE FUNCTION gen.float4(a float8, b float8, c float8, d float8) RETURNS float
         WHEN a < 0.65 THEN floor(b * power(10, c * 9))
         WHEN a < 0.7 THEN floor((1 + b * 9) * power(10, 4 + floor(c * 4))) * sign(d - 0.5)
         WHEN a < 0.8 THEN floor(b * power(10, floor(c * 8))) / power(10, floor(d * 12))
-                          * (1 + (floor(gen.again(a, 1009) * 9) - 4) / 3 * 1.1920929e-7)
         WHEN a < 0.87 THEN power(10, floor(c * 74) - 37) * (1 + (floor(b * 5) - 2) * 1.1920929e-7)
         WHEN a < 0.94 THEN power(2, floor(c * 250) - 125) * (1 + (floor(b * 5) - 2) * 5.9604645e-8)
         ELSE (b + 0.01) * power(10, -3 - floor(c * 4)) * sign(d - 0.5)

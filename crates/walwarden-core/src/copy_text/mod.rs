@@ -1,14 +1,13 @@
 //! The text that `COPY ... TO` writes, made from the bytes of a tuple as they lie in the heap.
 //!
-//! Everything here is pure: bytes in, bytes out. What only a server knows (time zones, labels of enums, floats of
-//! many digits) comes from a [`Server`]. Whatever is not exactly understood gives [`None`], and the caller asks the type's own
+//! Everything here is pure: bytes in, bytes out. What only a server knows (time zones, labels of enums, its own shortest
+//! floats) comes from a [`Server`]. Whatever is not exactly understood gives [`None`], and the caller asks the type's own
 //! output function, as COPY does with every value. Numbers are read as a little-endian machine stores them.
 
 mod array;
 mod date_time;
 mod digits;
 mod escape;
-mod float;
 mod hexadecimal;
 mod interval;
 mod jsonb;
@@ -163,14 +162,8 @@ impl Kind {
             Self::Int4 => digits::integer(i32::from_le_bytes(native(value)?), text),
             Self::Int8 => digits::integer(i64::from_le_bytes(native(value)?), text),
             Self::Oid => digits::integer(u32::from_le_bytes(native(value)?), text),
-            Self::Float4 => {
-                let value = f32::from_le_bytes(native(value)?);
-                float::short_real(value, text).unwrap_or_else(|| server.float4(value, text));
-            }
-            Self::Float8 => {
-                let value = f64::from_le_bytes(native(value)?);
-                float::short_double(value, text).unwrap_or_else(|| server.float8(value, text));
-            }
+            Self::Float4 => server.float4(f32::from_le_bytes(native(value)?), text),
+            Self::Float8 => server.float8(f64::from_le_bytes(native(value)?), text),
             Self::Numeric => numeric::write(value, text)?,
             Self::Text | Self::Name => text.extend_from_slice(up_to_zero(value)),
             Self::Char => text.extend_from_slice(up_to_zero(&character(value)?)),

@@ -4,7 +4,6 @@ use super::{Alignment, Element, Kind, Length, Server};
 use proptest::prelude::*;
 
 mod containers;
-mod floats;
 mod scalars;
 mod storage;
 
