@@ -63,6 +63,7 @@ fn forget(folder: &Path) {
         let mut command = Command::new("dd");
         command.arg(format!("if={}", entry.display())).args(["iflag=nocache", "count=0", "status=none"]);
         let status = command.stdin(Stdio::null()).status().expect("dd runs");
-        assert!(status.success(), "dd of {}", entry.display());
+        // The server may have removed a file of its own meanwhile.
+        assert!(status.success() || !entry.exists(), "dd of {}", entry.display());
     }
 }
