@@ -11,6 +11,7 @@ pub mod sha256_sum;
 pub mod timestamp;
 
 mod consistency;
+mod id;
 mod integer;
 
 pub use canonical::{parse, to_canonical_bytes};

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::id;
 use super::integer::{decimal_text, exact};
 use super::lsn::Lsn;
 use super::sha256_sum::Sha256Sum;
@@ -94,6 +95,7 @@ impl Format {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestJob {
     /// The job's id, a UUIDv7.
+    #[serde(deserialize_with = "id::deserialize")]
     pub id: Uuid,
     /// The schedule's name; absent when there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,6 +116,7 @@ pub struct ManifestJob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// Walwarden's own id of the database, as in the object keys.
+    #[serde(deserialize_with = "id::deserialize")]
     pub id: Uuid,
     /// Its name.
     pub name: String,
