@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+use crate::exact_uuid::exact_uuid;
 use crate::manifest::Manifest;
 
 /// What stands in the key of a manifest: `org/<organization>/db/<database id>/backup/<YYYY>/<MM>/<DD>/<job id>.manifest.json`.
@@ -76,11 +77,6 @@ impl ManifestKey {
         }
         Ok(())
     }
-}
-
-/// A UUID in the one form that keys have.
-fn exact_uuid(text: &str) -> Option<Uuid> {
-    Uuid::try_parse(text).ok().filter(|id| id.hyphenated().to_string() == text)
 }
 
 #[cfg(test)]

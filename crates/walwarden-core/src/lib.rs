@@ -14,6 +14,7 @@ pub mod discovery;
 pub mod encoder;
 pub mod error;
 pub mod evidence;
+mod exact_uuid;
 pub mod examination;
 pub mod filter;
 pub mod globals;

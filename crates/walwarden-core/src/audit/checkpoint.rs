@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorClass, Result};
+use crate::exact_uuid::exact_uuid;
 use crate::manifest::Sha256Sum;
 
 /// What the first part of every origin is.
@@ -59,10 +60,8 @@ impl Checkpoint {
             .strip_prefix(PREFIX)
             .and_then(|origin| origin.split_once('/'))
             .ok_or("Its origin is not that of a log of walwarden.")?;
-        let database = Uuid::try_parse(database)
-            .ok()
-            .filter(|id| id.to_string() == database)
-            .ok_or("The database in its origin is not a UUID in its usual form.")?;
+        let database =
+            exact_uuid(database).ok_or("The database in its origin is not a UUID in its usual form.")?;
         let epoch = decimal(epoch).ok_or("The epoch in its origin is not a number.")?;
         let size = decimal(size).ok_or("Its size is not a number.")?;
         let root = hash(root).ok_or("Its tree head is not a hash in base64.")?;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Event, Head};
 use crate::error::{Error, ErrorClass, Result};
+use crate::exact_uuid::exact_uuid;
 use crate::manifest::{Sha256Sum, canonical, timestamp};
 
 /// What one entry says. Its body is the canonical JSON of these fields by these names.
@@ -185,11 +186,7 @@ fn text(name: &str, value: Value) -> Result<String, String> {
 
 fn uuid(value: Value) -> Result<Uuid, String> {
     let text = text("job", value)?;
-    // The reader takes other spellings; only one is ours.
-    Uuid::try_parse(&text)
-        .ok()
-        .filter(|id| id.to_string() == text)
-        .ok_or_else(|| "The field \"job\" is not a UUID in its usual form.".to_owned())
+    exact_uuid(&text).ok_or_else(|| "The field \"job\" is not a UUID in its usual form.".to_owned())
 }
 
 #[cfg(test)]

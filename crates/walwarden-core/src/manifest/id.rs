@@ -3,11 +3,11 @@
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
-/// For `#[serde(deserialize_with)]`. The crate's own reader takes other forms too, so that two texts would mean the same.
+use crate::exact_uuid::exact_uuid;
+
+/// For `#[serde(deserialize_with)]`.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
     let text = String::deserialize(deserializer)?;
-    Uuid::parse_str(&text)
-        .ok()
-        .filter(|id| id.to_string() == text)
+    exact_uuid(&text)
         .ok_or_else(|| de::Error::custom(format!("\"{text}\" is not a UUID in small letters with hyphens")))
 }
