@@ -3,28 +3,44 @@
 
 use sha2::{Digest, Sha256};
 
-use super::primitive::{INT_LENGTH, length};
+use super::primitive::length;
 
 /// Bytes of payload in every chunk of a piece but its last.
 pub const CHUNK_LENGTH: usize = 256 * 1024;
 
-/// The chunk being filled, behind room for its length, and the digest of all before it.
+/// The chunk being filled, and what was given away before it.
 pub(super) struct Chunk {
-    bytes: Box<[u8]>,
+    payload: Box<[u8]>,
     /// Payload bytes so far.
     filled: usize,
-    /// Bytes of all chunks given away.
+    given: Given,
+}
+
+/// All chunks given away.
+struct Given {
+    /// Their bytes.
     length: u64,
     digest: Sha256,
+}
+
+impl Given {
+    /// One more chunk.
+    fn put(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&length(payload.len()));
+        out.extend_from_slice(payload);
+        let framed = &out[start..];
+        self.digest.update(framed);
+        self.length += framed.len() as u64;
+    }
 }
 
 impl Chunk {
     pub(super) fn new() -> Self {
         Self {
-            bytes: vec![0; INT_LENGTH + CHUNK_LENGTH].into_boxed_slice(),
+            payload: vec![0; CHUNK_LENGTH].into_boxed_slice(),
             filled: 0,
-            length: 0,
-            digest: Sha256::new(),
+            given: Given { length: 0, digest: Sha256::new() },
         }
     }
 
@@ -34,7 +50,7 @@ impl Chunk {
 
     /// Where payload goes next; empty only if the chunk is full.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[INT_LENGTH + self.filled..]
+        &mut self.payload[self.filled..]
     }
 
     /// Says that so many bytes were put into the room.
@@ -47,11 +63,7 @@ impl Chunk {
         if self.filled == 0 {
             return;
         }
-        self.bytes[..INT_LENGTH].copy_from_slice(&length(self.filled));
-        let framed = &self.bytes[..INT_LENGTH + self.filled];
-        self.digest.update(framed);
-        self.length += framed.len() as u64;
-        out.extend_from_slice(framed);
+        self.given.put(&self.payload[..self.filled], out);
         self.filled = 0;
     }
 
@@ -59,12 +71,7 @@ impl Chunk {
     pub(super) fn emit_all(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         self.emit(out);
         for payload in payload.chunks(CHUNK_LENGTH) {
-            let start = out.len();
-            out.extend_from_slice(&length(payload.len()));
-            out.extend_from_slice(payload);
-            let framed = &out[start..];
-            self.digest.update(framed);
-            self.length += framed.len() as u64;
+            self.given.put(payload, out);
         }
     }
 
@@ -88,14 +95,14 @@ impl Chunk {
 
     /// The length in bytes and the digest of all that was given away; starts anew.
     pub(super) fn finish(&mut self) -> (u64, [u8; 32]) {
-        let sha256 = self.digest.finalize_reset().into();
-        (std::mem::take(&mut self.length), sha256)
+        let sha256 = self.given.digest.finalize_reset().into();
+        (std::mem::take(&mut self.given.length), sha256)
     }
 
     /// Forgets all payload.
     pub(super) fn clear(&mut self) {
         self.filled = 0;
-        self.length = 0;
-        self.digest.reset();
+        self.given.length = 0;
+        self.given.digest.reset();
     }
 }
