@@ -78,40 +78,30 @@ impl Store {
         concurrency: usize,
     ) -> Result<()> {
         validate_key(key)?;
-        self.compare_parts(key, size, parts, progress, concurrency.max(1))
-            .await
-            .map_err(|failure| self.error(failure, "verify", key))
-    }
-
-    async fn compare_parts(
-        &self,
-        key: &str,
-        size: u64,
-        parts: &[Part],
-        progress: &AtomicU64,
-        concurrency: usize,
-    ) -> Result<(), Failure> {
-        self.check_stored_size(key, size).await?;
-        let compared = (0..parts.len()).map(|index| self.compare_part(key, size, parts, index, progress));
-        // In their order, so that the first bad one is told.
-        stream::iter(compared).buffered(concurrency).try_collect().await
+        let compared = async {
+            self.check_stored_size(key, size).await?;
+            // By index: over references, the compiler does not see that the future can be sent to another thread.
+            let each = (0..parts.len()).map(|index| self.compare_part(key, size, &parts[index], progress));
+            // In their order, so that the first bad one is told.
+            stream::iter(each).buffered(concurrency.max(1)).try_collect().await
+        };
+        compared.await.map_err(|failure| self.error(failure, "verify", key))
     }
 
     async fn compare_part(
         &self,
         key: &str,
         size: u64,
-        parts: &[Part],
-        index: usize,
+        part: &Part,
         progress: &AtomicU64,
     ) -> Result<(), Failure> {
         let mut hash = Sha256::new();
-        for window in windows(&parts[index..=index], self.backend().window()) {
+        for window in windows(std::slice::from_ref(part), self.backend().window()) {
             let bytes = self.read_window(key, size, window).await?;
             hash = hash_aside(hash, bytes).await?;
             progress.fetch_add(window.length, Ordering::Relaxed);
         }
-        check_part(parts, index, hash.finalize().into())
+        check_part(part, hash.finalize().into())
     }
 
     async fn compare(
@@ -135,7 +125,7 @@ impl Store {
             whole.update(&bytes);
             of_part = hashed.await?;
             if window.is_last_of_part {
-                check_part(parts, window.part, of_part.finalize_reset().into())?;
+                check_part(&parts[window.part], of_part.finalize_reset().into())?;
             }
             progress.fetch_add(window.length, Ordering::Relaxed);
         }
@@ -176,15 +166,15 @@ fn check_size(found: u64, expected: u64) -> Result<(), Failure> {
     Err(Failure::corrupt(format!("the object has {found} bytes instead of {expected}")))
 }
 
-fn check_part(parts: &[Part], index: usize, found: [u8; 32]) -> Result<(), Failure> {
-    match parts.get(index) {
-        Some(part) if part.sha256 != found => Err(Failure::corrupt(format!(
-            "the part at bytes {} to {} has another SHA-256 than was written",
-            part.offset,
-            part.offset + part.size - 1
-        ))),
-        _ => Ok(()),
+fn check_part(part: &Part, found: [u8; 32]) -> Result<(), Failure> {
+    if part.sha256 == found {
+        return Ok(());
     }
+    Err(Failure::corrupt(format!(
+        "the part at bytes {} to {} has another SHA-256 than was written",
+        part.offset,
+        part.offset + part.size - 1
+    )))
 }
 
 /// Parts may come from a manifest, so their sums may overflow.

@@ -41,8 +41,8 @@ pub struct StoredArchive {
     pub uploaded: Uploaded,
 }
 
-/// Read archives back, side by side, and several parts of each; `verified` shows how many bytes of one agree so far. Gives what became
-/// of each.
+/// Read archives back, side by side, and several parts of each; `verified` shows how many bytes of one agree so far. Gives
+/// what became of each.
 pub fn archives(
     io: &Io,
     archives: Vec<StoredArchive>,
